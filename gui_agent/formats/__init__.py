@@ -1,0 +1,1 @@
+"""Prompt formats: how a goal, a history and a screenshot become a prompt, and text an action."""

@@ -1,0 +1,138 @@
+"""What is kept of an episode: enough to recompute every reward and advantage.
+
+An `Episode` is a list of `Step`s. A step is one decision of the agent: what it was shown, what it
+asked for, what was executed, what an expert would have done, and the exact tokens behind the request.
+Pictures are named by the SHA-256 of their bytes and kept once beside the records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gui_agent.actions import Action, ParseError
+from gui_agent.agent import RoleCompletion
+from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason
+from gui_agent.matching import MatchResult
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimings:
+    """Seconds of wall clock spent in one step."""
+
+    observe_s: float = 0.0
+    decide_s: float = 0.0
+    execute_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One decision of the agent.
+
+    Attributes:
+        index: 0 for the first step of the episode.
+        screenshot_sha256: the picture shown; None where converted data came without pictures.
+        width_px, height_px: size of the screen; None where converted data does not say.
+        requested: what the agent asked for; None in converted data means the same as `executed`.
+        executed: what the world performed; None if nothing.
+        source: who chose `executed`.
+        error: why the request could not be performed, or None.
+        expected: the expert's action at this state, where one is known.
+        match: how the request compares with `expected`.
+        thought: the actor's reasoning.
+        subgoal: the planner's instruction.
+        format_ok: the response had the form its format asks for.
+        completions: everything sampled for this decision.
+        progress: the task's own progress after this step, in [0, 1], where known.
+        state_key_before, state_key_after: equal for equal states.
+        foreground_app: the app in front when the step was decided.
+        elements: labelled widgets as JSON-ready dictionaries, where recorded.
+        raw_action: the source's own words for the action, verbatim, in converted data.
+        timings: where the time went.
+    """
+
+    index: int
+    screenshot_sha256: str | None
+    width_px: int | None
+    height_px: int | None
+    requested: Action | ParseError | None
+    executed: Action | None
+    source: ActionSource = ActionSource.POLICY
+    error: str | None = None
+    expected: ExpertAction | None = None
+    match: MatchResult | None = None
+    thought: str | None = None
+    subgoal: str | None = None
+    format_ok: bool = True
+    completions: tuple[RoleCompletion, ...] = ()
+    progress: float | None = None
+    state_key_before: str | None = None
+    state_key_after: str | None = None
+    foreground_app: str | None = None
+    elements: tuple[dict[str, Any], ...] | None = None
+    raw_action: str | None = None
+    timings: StepTimings = StepTimings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """One episode.
+
+    Attributes:
+        episode_id: unique in a store.
+        task_id: equal ids share start state and goal.
+        template: the family of the task.
+        suite: where the task comes from.
+        goal: the instruction.
+        steps: in time order.
+        stop: why the episode ended.
+        outcome: what the task's check said; UNSCORED after a device fault.
+        group_id: episodes with equal ids are siblings, compared with each other in training.
+        seed: of the task instance.
+        update: number of weight updates when it was sampled.
+        policy: name of the agent that acted ("oracle", a model folder, …).
+        split: "train", "eval", … or "".
+        device: kind of the world.
+        source: provenance, JSON-ready (converter, file, row, licence).
+        fault: message of the device fault that ended the episode.
+        wall_s: seconds from reset to check.
+        schema_version: of this record.
+    """
+
+    episode_id: str
+    task_id: str
+    template: str
+    suite: str
+    goal: str
+    steps: tuple[Step, ...]
+    stop: StopReason
+    outcome: Outcome
+    group_id: str = ""
+    seed: int = 0
+    update: int = 0
+    policy: str = ""
+    split: str = ""
+    device: str = ""
+    source: dict[str, Any] = field(default_factory=dict)
+    fault: str | None = None
+    wall_s: float = 0.0
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def patches(self) -> int:
+        """Number of steps at which a replayed expert took over."""
+        return sum(step.source is ActionSource.PATCH for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A completion that was sampled at a step but not executed, such as a probe of a subgoal."""
+
+    episode_id: str
+    step: int
+    subgoal: str | None
+    completion: RoleCompletion
+    action: Action | ParseError
+    reward: float | None = None
