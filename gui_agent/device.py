@@ -108,25 +108,47 @@ class Task(Protocol):
     """
 
     @property
-    def task_id(self) -> str: ...
+    def task_id(self) -> str:
+        """Names one instance."""
+        ...
+
     @property
-    def template(self) -> str: ...
+    def template(self) -> str:
+        """The family of the task."""
+        ...
+
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """What the instance was drawn from."""
+        ...
+
     @property
-    def goal(self) -> str: ...
+    def goal(self) -> str:
+        """The instruction that the agent is given."""
+        ...
+
     @property
-    def max_steps(self) -> int: ...
+    def max_steps(self) -> int:
+        """After this many steps an episode has failed."""
+        ...
 
 
 class TaskSource(Protocol):
     """A named list of task instances."""
 
     @property
-    def suite(self) -> str: ...
+    def suite(self) -> str:
+        """The name under which the suite is asked for."""
+        ...
+
     @property
-    def templates(self) -> Sequence[str]: ...
-    def task(self, template: str, seed: int) -> Task: ...
+    def templates(self) -> Sequence[str]:
+        """The families of the suite, in a stable order."""
+        ...
+
+    def task(self, template: str, seed: int) -> Task:
+        """One instance; `ConfigError` if the suite has no such family."""
+        ...
 
 
 class Device(Protocol):
@@ -165,8 +187,13 @@ class Device(Protocol):
 class Restorable(Protocol):
     """A device whose state can be saved: the same state shows the same pixels."""
 
-    async def snapshot(self) -> Any: ...
-    async def restore(self, snapshot: Any) -> None: ...
+    async def snapshot(self) -> Any:
+        """The whole state, as an opaque value."""
+        ...
+
+    async def restore(self, snapshot: Any) -> None:
+        """Go back to a state that `snapshot` returned."""
+        ...
 
 
 @runtime_checkable
@@ -177,7 +204,9 @@ class Demonstrator(Protocol):
     can still be solved; None means that the expert has nothing left to do.
     """
 
-    async def next_expert_action(self) -> ExpertAction | None: ...
+    async def next_expert_action(self) -> ExpertAction | None:
+        """The expert's action at the current state."""
+        ...
 
 
 class DeviceFactory(Protocol):
@@ -188,4 +217,6 @@ class DeviceFactory(Protocol):
         """How many devices can be leased at once."""
         ...
 
-    def lease(self) -> AbstractAsyncContextManager[Device]: ...
+    def lease(self) -> AbstractAsyncContextManager[Device]:
+        """Borrow a device; waits while all are out."""
+        ...

@@ -48,9 +48,15 @@ class PromptFormat(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name under which the format is asked for."""
+        ...
+
     @property
-    def space(self) -> CoordinateSpace: ...
+    def space(self) -> CoordinateSpace:
+        """The unit in which the model writes points."""
+        ...
+
     @property
     def action_space(self) -> frozenset[type]:
         """Types of action that this dialect can express."""
