@@ -1,0 +1,63 @@
+"""Result rows survive a crash, replace their own kind and reject what they are not."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eval.results import ResultRow, append_result, read_results, results_table
+from gui_agent.errors import DataError
+
+ROW = ResultRow(
+    suite="phone/quickstart",
+    method="semi_online",
+    seed=0,
+    success=0.75,
+    success_low=0.7,
+    success_high=0.8,
+    device_steps=0,
+    cpu_s=290.0,
+    command="gui-agent bench grid.yaml",
+)
+
+
+def test_rows_are_appended_and_replaced_by_key(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    append_result(path, ROW)
+    append_result(path, replace(ROW, seed=1, success=0.5))
+    append_result(path, replace(ROW, success=0.8))
+    assert [(row.seed, row.success) for row in read_results(path)] == [(0, 0.8), (1, 0.5)]
+    assert set(json.loads(path.read_text())[0]) >= {"suite", "method", "seed", "success", "command", "cpu_s"}
+
+
+def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
+    assert read_results(tmp_path / "none.json") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "not JSON"),
+        ("{}", "must hold a JSON list"),
+        ('[{"suite": "a", "colour": 1}]', "row 0.*colour"),
+        ('[{"suite": "a"}]', "row 0.*method"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_place(tmp_path: Path, content: str, complaint: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=complaint):
+        append_result(path, ROW)
+    assert path.read_text() == content
+
+
+def test_the_table_shows_mean_and_range_over_seeds() -> None:
+    table = results_table(
+        [ROW, replace(ROW, seed=1, success=0.25), replace(ROW, method="warm_start", success=0.1)]
+    )
+    lines = table.splitlines()
+    assert lines[0] == "### phone/quickstart"
+    assert [line.split("|")[1].strip() for line in lines[4:]] == ["warm_start", "semi_online"]
+    assert "50.0%" in lines[5]
+    assert "25%–75%" in lines[5]
