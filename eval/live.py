@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eval.intervals import Interval, bootstrap_mean
+
 from gui_agent.actions import Finish, FinishStatus
 from gui_agent.device import Task, TaskSource, Verdict
 from gui_agent.errors import ConfigError

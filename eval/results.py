@@ -113,8 +113,8 @@ def _line(title: str, group: Sequence[ResultRow]) -> str:
         for row in sorted(group, key=lambda row: row.seed)
     )
     return (
-        f"| {title} | {len(group)} | {statistics.fmean(successes):.1%} | {min(successes):.0%}–{max(successes):.0%} "
-        f"| {seeds} | {f'{statistics.fmean(scores):.3f}' if scores else '–'} "
+        f"| {title} | {len(group)} | {statistics.fmean(successes):.1%} "
+        f"| {min(successes):.0%}–{max(successes):.0%} | {seeds} | {f'{statistics.fmean(scores):.3f}' if scores else '–'} "
         f"| {statistics.fmean(row.cpu_s for row in group):.0f} "
         f"| {statistics.fmean(row.device_steps for row in group):.0f} |"
     )
