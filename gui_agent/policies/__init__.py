@@ -1,0 +1,1 @@
+"""Models behind the `Policy` protocol; only modules named `transformers_*` import torch."""

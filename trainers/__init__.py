@@ -1,0 +1,1 @@
+"""Rewards, advantages, losses, the learner and the training loops."""

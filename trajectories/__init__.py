@@ -1,0 +1,1 @@
+"""Episodes: the one loop that produces them, the store that keeps them, replay and viewer."""
