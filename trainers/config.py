@@ -1,0 +1,292 @@
+"""Settings of every training command, with the published values as defaults.
+
+Names are Hugging Face's where one exists. The classes are flat, so that a recipe is one list of keys
+and a command line is one list of flags: `LearnerConfig` says how weights change, `RLConfig` adds how
+groups become advantages, and one class per command adds where episodes come from. Nothing here
+imports torch.
+
+Source of the defaults: UI-S1, arXiv:2509.11543, table 9 and the release's script where the paper is
+silent (`num_generations`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from gui_agent.agent import PatchThought
+from gui_agent.errors import ConfigError
+from gui_agent.policy import SamplingParams
+
+
+class SchedulerType(StrEnum):
+    """How the learning rate moves after its warm-up."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    """Down to zero at the last optimiser step."""
+    COSINE = "cosine"
+    """Half a cosine down to zero at the last optimiser step."""
+
+
+class OldLogprobs(StrEnum):
+    """Whose log-probabilities stand below the line of the importance ratio."""
+
+    SAMPLER = "sampler"
+    """The sampler's, recorded with the tokens."""
+    STALE = "stale"
+    """The sampler's for rows of the current version; computed anew for older rows."""
+    RECOMPUTE = "recompute"
+    """Always computed anew before the first mini-batch, as the UI-S1 release does."""
+
+
+class OnExhausted(StrEnum):
+    """What to do when `max_num_gen_batches` did not yield enough groups worth training on."""
+
+    RAISE = "raise"
+    TRAIN_ON_REST = "train_on_rest"
+    """Train on the groups that passed; an iteration without any changes no weights, and is counted."""
+
+
+class FaultStrategy(StrEnum):
+    """What becomes of an episode whose device broke; it is never scored."""
+
+    RETRY = "retry"
+    """Run it again on another lease, up to `max_fault_retries` times, then drop its group."""
+    DROP_GROUP = "drop_group"
+
+
+class Compat(StrEnum):
+    """Which reading of UI-S1 is meant where its paper and its release differ."""
+
+    PAPER = "paper"
+    RELEASE = "release"
+    """Reward 0.1 f + 0.9 a, return cut before the mismatch, row statistics in the episode term."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerConfig:
+    """How weights change."""
+
+    model: str = ""
+    """Folder or hub name of a Qwen2.5-VL or Qwen3-VL checkpoint."""
+    output_dir: Path = Path("runs/train")
+    """Where metrics, checkpoints and the trajectory store go."""
+    learning_rate: float = 1e-6
+    lr_scheduler_type: SchedulerType = SchedulerType.CONSTANT
+    warmup_steps: int = 0
+    """Optimiser steps over which the learning rate rises linearly from zero."""
+    weight_decay: float = 0.01
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this global norm; 0 leaves them alone."""
+    max_tokens_per_batch: int = 16_384
+    """Padded tokens in one forward pass; a longer row goes alone."""
+    max_steps: int = -1
+    """Stop after this many optimiser steps; -1 means no such limit."""
+    max_cpu_s: float = 0.0
+    """Stop after this many CPU seconds of this process, those before a resume included; 0 is no limit."""
+    lora_rank: int = 0
+    """Rank of low-rank adapters on the language model; 0 trains all weights."""
+    lora_alpha: int = 32
+    freeze_vision: bool = True
+    """Give the vision tower no gradient, so that features of a screenshot are computed once for all."""
+    bf16: bool = False
+    """Load weights in bfloat16; needs a device that computes in it."""
+    gradient_checkpointing: bool = False
+    device: str = ""
+    """Where the weights live ("cpu", "cuda:0"); empty lets accelerate choose."""
+    seed: int = 0
+    deterministic: bool = True
+    """Serve the policy in lock-step, so that a resumed run repeats every bit (times excluded)."""
+    logging_steps: int = 1
+    """Updates between two lines on a stdout that is no terminal."""
+    save_steps: int = 10
+    """Updates between two checkpoints; 0 writes the last one only."""
+    save_total_limit: int = 2
+    """Checkpoints to keep; 0 keeps all."""
+    eval_steps: int = 0
+    """Updates between two calls of the evaluation hook; 0 calls it never."""
+    resume_from_checkpoint: bool | Path = False
+    """True continues from the newest complete checkpoint in `output_dir`; a path names one."""
+    report_to: tuple[str, ...] = ()
+    """Any of tensorboard, trackio, wandb; metrics.jsonl is always written."""
+
+    def __post_init__(self) -> None:
+        self._require(self.learning_rate >= 0, "learning_rate", "0 or more")
+        self._require(self.max_tokens_per_batch >= 1, "max_tokens_per_batch", "1 or more")
+        self._require(self.warmup_steps >= 0, "warmup_steps", "0 or more")
+        self._require(self.max_grad_norm >= 0, "max_grad_norm", "0 (off) or more")
+        self._require(self.lora_rank >= 0, "lora_rank", "0 (all weights) or more")
+        self._require(self.max_cpu_s >= 0, "max_cpu_s", "0 (no limit) or more")
+        self._require(self.logging_steps >= 1, "logging_steps", "1 or more")
+        self._require(self.save_steps >= 0, "save_steps", "0 (last only) or more")
+        unknown = sorted(set(self.report_to) - REPORTER_NAMES)
+        self._require(not unknown, "report_to", f"any of {', '.join(sorted(REPORTER_NAMES))}")
+        decays = self.lr_scheduler_type is not SchedulerType.CONSTANT
+        if decays and self.max_steps < 1:
+            raise ConfigError(
+                f"lr_scheduler_type={self.lr_scheduler_type} ends at max_steps, which is {self.max_steps}; "
+                "set max_steps to the number of optimiser steps, or use lr_scheduler_type=constant"
+            )
+
+    def _require(self, condition: bool, name: str, expected: str) -> None:
+        if not condition:
+            raise ConfigError(f"{name} is {getattr(self, name)!r}; expected {expected}")
+
+
+REPORTER_NAMES: Final = frozenset({"tensorboard", "trackio", "wandb"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RLConfig(LearnerConfig):
+    """How groups of episodes become updates."""
+
+    format: str = "ui_s1"
+    """Prompt format, by name."""
+    algorithm: str = "ui_s1"
+    """Advantage estimator, by name."""
+    num_generations: int = 8
+    """Episodes in one group of siblings."""
+    groups_per_update: int = 32
+    """Groups that one update learns from."""
+    max_updates: int = -1
+    """Stop after this many updates; -1 means `num_train_epochs` decides."""
+    num_train_epochs: int = 5
+    """Passes over the list of tasks or expert trajectories."""
+    num_mini_batches: int = 4
+    """Optimiser steps per update, however many rows there are."""
+    gamma: float = 0.5
+    """Discount of rewards within an episode."""
+    step_weight: float = 1.0
+    """Weight of the step advantage beside the episode advantage (UI-S1's omega)."""
+    filter_std: float = 0.3
+    """Keep groups whose first-step returns have a population deviation above this; 0 keeps all."""
+    max_num_gen_batches: int = 10
+    """Batches of groups sampled for one update before `on_exhausted` applies."""
+    on_exhausted: OnExhausted = OnExhausted.RAISE
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    dual_clip: float = 3.0
+    """Bound of the ratio for negative advantages; 0 is off."""
+    beta: float = 1e-4
+    """Weight of the KL to the starting weights (k3 estimator); 0 skips that pass."""
+    old_logprobs: OldLogprobs = OldLogprobs.STALE
+    temperature: float = 1.0
+    max_completion_length: int = 512
+    """Tokens of one response."""
+    max_batch_size: int = 64
+    """Requests in one call of `generate`."""
+    max_concurrency: int = 64
+    """Episodes in flight."""
+    compat: Compat = Compat.PAPER
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.groups_per_update >= 1, "groups_per_update", "1 or more")
+        self._require(self.num_mini_batches >= 1, "num_mini_batches", "1 or more")
+        self._require(0 <= self.gamma <= 1, "gamma", "a discount in [0, 1]")
+        self._require(self.filter_std >= 0, "filter_std", "0 (keep all) or more")
+        self._require(self.max_num_gen_batches >= 1, "max_num_gen_batches", "1 or more")
+        self._require(self.beta >= 0, "beta", "0 (no KL) or more")
+        self._require(0 < self.clip_low < 1, "clip_low", "between 0 and 1")
+        self._require(self.clip_high > 0, "clip_high", "more than 0")
+        self._require(self.dual_clip == 0 or self.dual_clip > 1, "dual_clip", "0 (off) or more than 1")
+        self._require(self.temperature > 0, "temperature", "more than 0; greedy samples are all alike")
+        if self.num_generations < 2:
+            raise ConfigError(
+                f"num_generations is {self.num_generations}, but {self.algorithm} compares an episode with its "
+                "siblings, so every advantage would be 0; set num_generations to 2 or more (the papers use 8)"
+            )
+
+    @property
+    def sampling_params(self) -> SamplingParams:
+        """How episodes of training are sampled."""
+        return SamplingParams(temperature=self.temperature, max_new_tokens=self.max_completion_length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemiOnlineConfig(RLConfig):
+    """RL on recorded expert trajectories that are replayed as if live (UI-S1)."""
+
+    data: Path = Path()
+    """Trajectory store with the expert trajectories."""
+    split: str = "train"
+    """Split of the store to train on; empty takes all."""
+    max_trajectories: int = 0
+    """Use the first so many trajectories; 0 uses all."""
+    matcher: str = "default"
+    """Action matcher for replay and reward, by name."""
+    patch_budget: int = 1
+    """Mismatches per episode after which the expert takes over; -1 is without limit."""
+    patch_thought: PatchThought = PatchThought.FREE
+    single_step: bool = False
+    """Start at every step with the expert's own history and sample that step alone (offline RL)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.patch_budget >= -1, "patch_budget", "-1 (without limit), 0 or more")
+        self._require(self.max_trajectories >= 0, "max_trajectories", "0 (all) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineConfig(RLConfig):
+    """RL on live devices."""
+
+    suite: str = ""
+    """Suite of tasks, by name."""
+    task_seeds: int = 64
+    """Instances per template."""
+    filter_std: float = 0.0
+    fault_strategy: FaultStrategy = FaultStrategy.RETRY
+    max_fault_retries: int = 2
+    episode_timeout_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.task_seeds >= 1, "task_seeds", "1 or more")
+        self._require(self.max_fault_retries >= 0, "max_fault_retries", "0 or more")
+        self._require(self.episode_timeout_s > 0, "episode_timeout_s", "more than 0 seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFTConfig(LearnerConfig):
+    """Supervised warm start on expert trajectories."""
+
+    data: Path = Path()
+    """Trajectory store with the expert trajectories."""
+    split: str = "train"
+    max_trajectories: int = 0
+    format: str = "ui_s1"
+    thoughts: bool = True
+    """Teach the recorded thoughts; without, the format writes none."""
+    learning_rate: float = 1e-5
+    num_train_epochs: int = 1
+    rows_per_step: int = 32
+    """Expert steps behind one optimiser step."""
+    save_steps: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.num_train_epochs >= 1, "num_train_epochs", "1 or more")
+        self._require(self.rows_per_step >= 1, "rows_per_step", "1 or more")
+
+
+def config_to_dict(config: LearnerConfig) -> dict[str, Any]:
+    """The settings as JSON-ready values, paths as text."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
