@@ -128,3 +128,16 @@ class Observation:
     elements: tuple[UiElement, ...] | None = None
     foreground_app: str | None = None
     state_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledScreen:
+    """A screen with the widgets on it: one example for learning where things are.
+
+    Attributes:
+        screenshot: what is shown.
+        elements: the named widgets, with boxes in pixels of the screenshot.
+    """
+
+    screenshot: Screenshot
+    elements: tuple[UiElement, ...]

@@ -1,0 +1,44 @@
+"""Screens with labelled widgets, for learning where things are on a page."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from typing import Final
+
+from devices.browser.device import BrowserDevice
+from gui_agent.device import TaskSource
+from gui_agent.errors import DeviceError
+from gui_agent.observation import LabelledScreen
+
+_MOST_EMPTY_SCREENS: Final = 100
+
+
+async def labelled_screens(
+    device: BrowserDevice, suite: TaskSource, *, count: int, seed: int
+) -> AsyncIterator[LabelledScreen]:
+    """Start screens of the suite's tasks, templates in turn, with their widgets.
+
+    Args:
+        device: a leased page; its current task is replaced.
+        suite: where the tasks come from.
+        count: how many screens, >= 0; screens without a named widget are left out and not counted.
+        seed: chooses the instances; the same seed gives the same screens.
+
+    Raises:
+        DeviceError: the suite shows screen after screen without a widget.
+    """
+    instances = random.Random(seed)
+    given = empty = 0
+    while given < count:
+        template = suite.templates[(given + empty) % len(suite.templates)]
+        await device.reset(suite.task(template, instances.randrange(2**31)))
+        elements = await device.elements()
+        if not elements:
+            empty += 1
+            if empty > _MOST_EMPTY_SCREENS + given:
+                raise DeviceError(f"{empty} of {given + empty} screens of {suite.suite} have no named widget")
+            continue
+        observation = await device.observe()
+        yield LabelledScreen(screenshot=observation.screenshot, elements=elements)
+        given += 1

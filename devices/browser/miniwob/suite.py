@@ -1,0 +1,140 @@
+"""Lists of MiniWoB++ pages: which can be played, which have an expert, which are for a quick start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from devices.browser.miniwob.task import MiniwobTask
+from gui_agent.errors import ConfigError, DependencyError
+
+EXPERT_STEPS: Final[dict[str, int]] = {
+    "click-test": 1,
+    "click-test-2": 1,
+    "click-test-transfer": 1,
+    "click-button": 1,
+    "click-button-sequence": 2,
+    "click-color": 1,
+    "click-dialog": 1,
+    "click-dialog-2": 1,
+    "click-link": 1,
+    "click-tab": 1,
+    "enter-text": 3,
+    "focus-text": 1,
+    "focus-text-2": 1,
+    "unicode-test": 1,
+}
+"""Pages with an expert, and how many actions it takes at most."""
+
+QUICKSTART: Final = (
+    "click-test",
+    "click-test-2",
+    "click-color",
+    "click-dialog",
+    "click-tab",
+    "focus-text",
+    "focus-text-2",
+    "click-button-sequence",
+)
+"""One or two clicks on something large, in few words: within reach of a very small model."""
+
+NEVER_ENDING: Final = frozenset({"hover-shape"})
+"""Pages that never give a reward."""
+
+# Measured: after random clicks, a restart in the same document shows the pixels of a fresh one.
+_IN_PLACE: Final = frozenset[str]()
+
+_SPARE_STEPS: Final = 2
+_DEFAULT_STEPS: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiniwobSuite:
+    """A named list of pages, each with as many instances as there are seeds.
+
+    Attributes:
+        suite: name of the list, for instance `miniwob/quickstart`.
+        templates: names of the pages.
+        folder: where the html files are.
+    """
+
+    suite: str
+    templates: tuple[str, ...]
+    folder: Path
+
+    def task(self, template: str, seed: int) -> MiniwobTask:
+        """One instance of a page.
+
+        Raises:
+            ConfigError: the suite has no such page.
+        """
+        if template not in self.templates:
+            raise ConfigError(
+                f"{self.suite} has no page {template!r}; it has {', '.join(self.templates[:12])}"
+                + (", …" if len(self.templates) > 12 else "")
+            )
+        expert_steps = EXPERT_STEPS.get(template)
+        return MiniwobTask(
+            env=template,
+            seed=seed,
+            folder=self.folder,
+            max_steps=_DEFAULT_STEPS if expert_steps is None else expert_steps + _SPARE_STEPS,
+            in_place=template in _IN_PLACE,
+            has_expert=expert_steps is not None,
+        )
+
+
+def miniwob_suite(name: str) -> MiniwobSuite:
+    """The list of pages of that name.
+
+    Args:
+        name: `miniwob/quickstart`, `miniwob/experts` (all pages with an expert), `miniwob/all`, or
+            `miniwob/<page>` for a single one.
+
+    Raises:
+        ConfigError: there is no such list or page.
+        DependencyError: the package `miniwob` is not installed.
+    """
+    folder = html_folder()
+    lists: dict[str, Sequence[str]] = {
+        "miniwob/quickstart": QUICKSTART,
+        "miniwob/experts": tuple(EXPERT_STEPS),
+        "miniwob/all": _all_pages(folder),
+    }
+    pages = lists.get(name)
+    if pages is None:
+        page = name.removeprefix("miniwob/")
+        if not name.startswith("miniwob/") or page not in lists["miniwob/all"]:
+            raise ConfigError(f"unknown suite {name!r}; expected {', '.join(lists)} or miniwob/<page>")
+        pages = (page,)
+    return MiniwobSuite(suite=name, templates=tuple(pages), folder=folder)
+
+
+def suite_names() -> tuple[str, ...]:
+    """Names that `miniwob_suite` takes, single pages left out."""
+    return ("miniwob/quickstart", "miniwob/experts", "miniwob/all")
+
+
+def html_folder() -> Path:
+    """The folder `html` of the package `miniwob`, found without importing the package.
+
+    Raises:
+        DependencyError: the package is not installed, or has no pages.
+    """
+    # Importing it would load gymnasium and selenium, which nothing here uses.
+    spec = find_spec("miniwob")
+    if spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).parent / "html"
+        if (folder / "miniwob" / "click-test.html").is_file():
+            return folder
+    raise DependencyError(
+        "the MiniWoB++ pages are missing; install them with `pip install 'gui-agent[browser-tasks]'`"
+    )
+
+
+def _all_pages(folder: Path) -> tuple[str, ...]:
+    pages = sorted(path.stem for path in (folder / "miniwob").glob("*.html"))
+    return tuple(page for page in pages if page not in NEVER_ENDING)
