@@ -1,0 +1,215 @@
+"""The one way from a screenshot to pixels a Qwen-VL vision tower reads.
+
+Resizing is `qwen_vl_utils.process_vision_info` with the bounds of the model's `ImageBudget`;
+normalising and cutting into patches is the checkpoint's own image processor. Sampling, training and
+supervised fine-tuning all come through here, so they cannot see different pixels.
+
+Neither `qwen_vl_utils` nor the stock Qwen-VL processors import without torchvision, which is needed
+for videos only. Where it is missing, processors without the video half take their place.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, Final
+
+import torch
+from transformers import (
+    AutoProcessor,
+    ProcessorMixin,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLProcessor,
+    Qwen3VLConfig,
+    Qwen3VLProcessor,
+)
+
+from gui_agent.errors import ConfigError
+from gui_agent.observation import Screenshot
+from gui_agent.policy import ImageBudget
+
+_MERGE_SIZE_OF_QWEN_VL_UTILS: Final = 2
+_STUBBED: Final = (
+    "torchvision",
+    "torchvision.io",
+    "torchvision.transforms",
+    "torchvision.transforms.functional",
+)
+
+
+def torchvision_is_missing() -> bool:
+    """Whether torchvision is not installed."""
+    return find_spec("torchvision") is None
+
+
+def _load_process_vision_info() -> Callable[..., Any]:
+    """Import `process_vision_info`; its module imports torchvision even where only pictures are used."""
+    if not torchvision_is_missing():
+        return importlib.import_module("qwen_vl_utils").process_vision_info
+    stubs: dict[str, Any] = {name: ModuleType(name) for name in _STUBBED}
+    root, transforms = stubs["torchvision"], stubs["torchvision.transforms"]
+    root.__version__ = "0.0.0"
+    root.io, root.transforms = stubs["torchvision.io"], transforms
+    transforms.functional = stubs["torchvision.transforms.functional"]
+    transforms.InterpolationMode = type("InterpolationMode", (), {"BICUBIC": "bicubic"})
+    sys.modules.update(stubs)
+    try:
+        return importlib.import_module("qwen_vl_utils").process_vision_info
+    finally:
+        # Left behind, they would make transformers believe that torchvision is installed.
+        for name in _STUBBED:
+            sys.modules.pop(name, None)
+
+
+process_vision_info: Final = _load_process_vision_info()
+
+
+class ImageOnlyQwen25VLProcessor(Qwen2_5_VLProcessor):
+    """The stock processor of Qwen2.5-VL without its video half, which needs torchvision."""
+
+    def __init__(
+        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any
+    ) -> None:
+        _name_vision_tokens(self, tokenizer)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+
+class ImageOnlyQwen3VLProcessor(Qwen3VLProcessor):
+    """The stock processor of Qwen3-VL without its video half, which needs torchvision."""
+
+    def __init__(
+        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any
+    ) -> None:
+        _name_vision_tokens(self, tokenizer)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+
+def _name_vision_tokens(processor: Any, tokenizer: Any) -> None:
+    for attribute, token in (
+        ("image_token", "<|image_pad|>"),
+        ("video_token", "<|video_pad|>"),
+        ("vision_start_token", "<|vision_start|>"),
+        ("vision_end_token", "<|vision_end|>"),
+    ):
+        setattr(processor, attribute, token)
+        setattr(processor, f"{attribute}_id", tokenizer.convert_tokens_to_ids(token))
+
+
+PROCESSOR_CLASSES: Final[dict[str, Any]] = (
+    {"qwen2_5_vl": ImageOnlyQwen25VLProcessor, "qwen3_vl": ImageOnlyQwen3VLProcessor}
+    if torchvision_is_missing()
+    else {"qwen2_5_vl": Qwen2_5_VLProcessor, "qwen3_vl": Qwen3VLProcessor}
+)
+"""The processor class of each supported `model_type`."""
+
+if torchvision_is_missing():
+    AutoProcessor.register(Qwen2_5_VLConfig, ImageOnlyQwen25VLProcessor, exist_ok=True)
+    AutoProcessor.register(Qwen3VLConfig, ImageOnlyQwen3VLProcessor, exist_ok=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedImage:
+    """A screenshot as the vision tower reads it.
+
+    Attributes:
+        sha256: name of the screenshot.
+        patches_PD: float32 patches, shape (P, channels * temporal_patch * patch ** 2).
+        grid: (time, height, width) in patches; their product is P.
+        num_tokens: placeholders it takes in a prompt, P divided by the merge size squared.
+    """
+
+    sha256: str
+    patches_PD: torch.Tensor
+    grid: tuple[int, int, int]
+    num_tokens: int
+
+
+class ImageEncoder:
+    """Turns screenshots into patches; each is decoded once while it stays in the cache."""
+
+    def __init__(
+        self, image_processor: Any, *, budget: ImageBudget | None = None, cache_bytes: int = 512 * 2**20
+    ) -> None:
+        """Wrap a checkpoint's image processor.
+
+        Args:
+            image_processor: the `image_processor` of a Qwen-VL processor.
+            budget: resizing bounds; the checkpoint's own when None.
+            cache_bytes: memory for patches; the least recently used leave first.
+
+        Raises:
+            ConfigError: the budget's factor or the merge size does not fit the checkpoint.
+        """
+        self._processor = image_processor
+        self._merge_size = int(image_processor.merge_size)
+        self._patch_size = int(image_processor.patch_size)
+        factor = self._patch_size * self._merge_size
+        if self._merge_size != _MERGE_SIZE_OF_QWEN_VL_UTILS:
+            raise ConfigError(
+                f"merge_size is {self._merge_size} in the image processor, but qwen_vl_utils resizes for "
+                f"{_MERGE_SIZE_OF_QWEN_VL_UTILS}; use a Qwen2.5-VL or Qwen3-VL checkpoint"
+            )
+        self.budget = budget or ImageBudget(
+            factor=factor,
+            min_pixels=int(image_processor.size["shortest_edge"]),
+            max_pixels=int(image_processor.size["longest_edge"]),
+        )
+        if self.budget.factor != factor:
+            raise ConfigError(
+                f"image budget has factor {self.budget.factor}, the checkpoint needs patch size times merge "
+                f"size = {factor}; set factor={factor}"
+            )
+        self._cache_bytes = cache_bytes
+        self._cached_bytes = 0
+        self._cache: OrderedDict[str, EncodedImage] = OrderedDict()
+        self.num_decoded = 0
+
+    def encode(self, screenshot: Screenshot) -> EncodedImage:
+        """The patches of a screenshot, from the cache if it was seen lately.
+
+        Raises:
+            ImageDecodeError: the bytes are damaged.
+        """
+        encoded = self._cache.get(screenshot.sha256)
+        if encoded is None:
+            encoded = self._encode(screenshot)
+            self._remember(encoded)
+        else:
+            self._cache.move_to_end(screenshot.sha256)
+        return encoded
+
+    def _encode(self, screenshot: Screenshot) -> EncodedImage:
+        content = {
+            "type": "image",
+            "image": screenshot.image(),
+            "min_pixels": self.budget.min_pixels,
+            "max_pixels": self.budget.max_pixels,
+        }
+        images, _ = process_vision_info(
+            [{"role": "user", "content": [content]}], image_patch_size=self._patch_size
+        )
+        features = self._processor(images=images, do_resize=False, return_tensors="pt")
+        self.num_decoded += 1
+        time, height, width = (int(side) for side in features["image_grid_thw"][0])
+        return EncodedImage(
+            sha256=screenshot.sha256,
+            patches_PD=features["pixel_values"],
+            grid=(time, height, width),
+            num_tokens=time * height * width // self._merge_size**2,
+        )
+
+    def _remember(self, encoded: EncodedImage) -> None:
+        self._cache[encoded.sha256] = encoded
+        self._cached_bytes += _num_bytes(encoded)
+        while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= _num_bytes(oldest)
+
+
+def _num_bytes(encoded: EncodedImage) -> int:
+    return encoded.patches_PD.numel() * encoded.patches_PD.element_size()

@@ -1,0 +1,188 @@
+"""Loading Qwen-VL checkpoints: safetensors only, no code from the checkpoint is ever run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from gui_agent.errors import ConfigError
+from gui_agent.policies.transformers_images import PROCESSOR_CLASSES
+from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policy import ImageBudget
+
+DEFAULT_ADAPTER: Final = "default"
+_LINEAR_LAYERS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSettings:
+    """Low-rank adapters on linear layers of the language model; the vision tower is left alone.
+
+    Attributes:
+        rank: rank of each adapter.
+        alpha: the update is scaled by alpha / rank.
+        dropout: probability of dropping an input of an adapter in training. Above 0 the log-probabilities
+            of a training pass differ from the sampler's.
+        target_modules: names of linear layers inside the language model.
+
+    Source: LoRA, arXiv:2106.09685.
+    """
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] = _LINEAR_LAYERS
+
+    def peft_config(self) -> LoraConfig:
+        """The same in peft's words; the pattern keeps equally named layers of the tower out."""
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=rf".*language_model.*\.({'|'.join(self.target_modules)})",
+            bias="none",
+        )
+
+
+def load_config(path: str | Path) -> Any:
+    """The configuration of a checkpoint, checked to be of a supported architecture.
+
+    Raises:
+        ConfigError: nothing is there, or it is no Qwen2.5-VL or Qwen3-VL model.
+    """
+    _check_folder(path)
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no model configuration could be read ({error})") from error
+    if config.model_type not in PROCESSOR_CLASSES:
+        raise ConfigError(
+            f"{path}: model_type is {config.model_type!r}; supported are "
+            f"{', '.join(sorted(PROCESSOR_CLASSES))}. Serve other models behind an OpenAI-compatible endpoint"
+        )
+    return config
+
+
+def load_processor(path: str | Path) -> Any:
+    """The processor (tokenizer, image processor, chat template) of a checkpoint.
+
+    Raises:
+        ConfigError: nothing is there, or it is of an unsupported architecture.
+    """
+    processor_class = PROCESSOR_CLASSES[load_config(path).model_type]
+    try:
+        processor = processor_class.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: its processor cannot be loaded ({error})") from error
+    if processor.chat_template is None:
+        raise ConfigError(f"{path}: the processor has no chat template; use an instruction-tuned checkpoint")
+    return processor
+
+
+def load_model(
+    path: str | Path,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    lora: LoraSettings | None = None,
+    adapters: tuple[str, ...] = (DEFAULT_ADAPTER,),
+    image_budget: ImageBudget | None = None,
+    vision_frozen: bool = True,
+    gradient_checkpointing: bool = False,
+) -> VisionLanguageModel:
+    """Load a Qwen2.5-VL or Qwen3-VL checkpoint, ready to sample from and to train.
+
+    Args:
+        path: a folder in Hugging Face format, or a name on the hub.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: where the weights live, such as `cpu` or `cuda:0`.
+        lora: attach fresh adapters of this shape and freeze everything else.
+        adapters: names of the adapters to attach, one per role if the roles have their own.
+        image_budget: bounds of picture sizes; the checkpoint's own when None.
+        vision_frozen: the vision tower gets no gradient, so that its features stay valid over updates.
+        gradient_checkpointing: trade time for memory in training.
+
+    Raises:
+        ConfigError: nothing is there, the architecture is not supported, or a setting is impossible.
+    """
+    if dtype not in _DTYPES:
+        raise ConfigError(f"dtype is {dtype!r}; expected one of {', '.join(_DTYPES)}")
+    config = load_config(path)
+    processor = load_processor(path)
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            path, config=config, dtype=_DTYPES[dtype], use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: its weights cannot be loaded from safetensors ({error})") from error
+    model.to(device)
+    if gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    peft_model = None
+    if lora is not None:
+        peft_model = get_peft_model(model, lora.peft_config(), adapter_name=adapters[0])
+        for name in adapters[1:]:
+            peft_model.add_adapter(name, lora.peft_config())
+    return VisionLanguageModel(
+        model,
+        processor,
+        peft_model=peft_model,
+        image_budget=image_budget,
+        vision_frozen=vision_frozen or lora is not None,
+    )
+
+
+def save_adapter(model: VisionLanguageModel, folder: str | Path, *, adapter: str = DEFAULT_ADAPTER) -> Path:
+    """Write one adapter in peft's format and return the folder that peft loads it from.
+
+    Raises:
+        ConfigError: the model has no adapter of that name.
+    """
+    if model.peft_model is None or adapter not in model.peft_model.peft_config:
+        raise ConfigError(f"the model has no adapter {adapter!r}; load it with lora=LoraSettings(...)")
+    model.peft_model.save_pretrained(str(folder), selected_adapters=[adapter])
+    # peft puts every adapter but the one named "default" into a folder of its own.
+    return Path(folder) if adapter == DEFAULT_ADAPTER else Path(folder) / adapter
+
+
+def load_adapter(
+    model: VisionLanguageModel, folder: str | Path, *, adapter: str = DEFAULT_ADAPTER, trainable: bool = True
+) -> None:
+    """Read an adapter from disk into the model, in place of one of the same name if there is one.
+
+    Raises:
+        ConfigError: the folder holds no adapter.
+    """
+    if not (Path(folder) / "adapter_config.json").is_file():
+        raise ConfigError(f"{folder}: no adapter_config.json; expected a folder written by save_adapter")
+    if model.peft_model is None:
+        model.peft_model = PeftModel.from_pretrained(
+            model.model, str(folder), adapter_name=adapter, is_trainable=trainable
+        )
+        return
+    if adapter in model.peft_model.peft_config:
+        model.peft_model.delete_adapter(adapter)
+    model.peft_model.load_adapter(str(folder), adapter_name=adapter, is_trainable=trainable)
+    model.peft_model.set_adapter(adapter)
+
+
+def _check_folder(path: str | Path) -> None:
+    """A path that looks local must be a folder; only `name` or `owner/name` may go to the hub."""
+    folder = Path(path)
+    looks_local = (
+        isinstance(path, Path) or folder.is_absolute() or len(folder.parts) > 2 or str(path)[:1] in ".~"
+    )
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"{path}: the folder has no config.json; expected a Hugging Face checkpoint")
+    elif looks_local or folder.exists():
+        raise ConfigError(
+            f"{path}: no such folder; give a Hugging Face checkpoint folder or hub name, or build a tiny "
+            "model with trainers.tiny_model.build_tiny_model"
+        )

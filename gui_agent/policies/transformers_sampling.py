@@ -1,0 +1,249 @@
+"""The decode loop: several prompts, several samples each, one batch.
+
+Equal prompts are computed once, finished rows leave the batch, and the noise of a row is a function
+of its own seed, so that a row draws the same tokens in whatever company it is sampled. Each step of a
+row uses one uniform number, turned into a token by inverting the cumulative distribution.
+
+Shapes: U distinct prompts, B rows, V token ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from gui_agent.policies.transformers_encoding import EncodedPrompt, mrope_positions
+from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policy import FinishReason, SamplingParams
+
+# A cache is copied to drop rows from it, so a few finished rows are carried along.
+_DROP_FINISHED_ABOVE = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingRow:
+    """One continuation to draw."""
+
+    prompt: EncodedPrompt
+    params: SamplingParams
+    noise_seed: int
+
+
+@dataclass(slots=True, kw_only=True)
+class SampledTokens:
+    """Tokens drawn for one row and their log-probabilities at temperature 1."""
+
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: FinishReason = FinishReason.LENGTH
+
+
+@torch.no_grad()
+def sample_rows(model: VisionLanguageModel, rows: Sequence[SamplingRow]) -> list[SampledTokens]:
+    """Draw one continuation for each row, in order.
+
+    Raises:
+        ImageTokenError: a prompt's placeholders and pictures disagree.
+    """
+    if not rows:
+        return []
+    was_training = model.network.training
+    model.network.eval()
+    try:
+        return _sample_rows(model, rows)
+    finally:
+        model.network.train(was_training)
+
+
+def _sample_rows(model: VisionLanguageModel, rows: Sequence[SamplingRow]) -> list[SampledTokens]:
+    prompts: dict[tuple[tuple[int, ...], tuple[str, ...]], int] = {}
+    prompt_of_row = [
+        prompts.setdefault((row.prompt.token_ids, row.prompt.image_sha256s), len(prompts)) for row in rows
+    ]
+    first_row = {index: row for index, row in zip(reversed(prompt_of_row), reversed(rows), strict=True)}
+    batch = _Prefill(model, [first_row[index].prompt for index in range(len(prompts))])
+    return _decode(model, rows, batch, torch.tensor(prompt_of_row, device=model.device))
+
+
+class _Prefill:
+    """Distinct prompts, computed: keys and values, the last hidden state, and where each goes on."""
+
+    def __init__(self, model: VisionLanguageModel, prompts: Sequence[EncodedPrompt]) -> None:
+        lengths = [len(prompt.token_ids) for prompt in prompts]
+        width, device = max(lengths), model.device
+        token_ids_UT = np.full((len(prompts), width), model.pad_token_id, dtype=np.int64)
+        positions_3UT = np.zeros((3, len(prompts), width), dtype=np.int64)
+        for i, prompt in enumerate(prompts):
+            token_ids_UT[i, : lengths[i]] = prompt.token_ids
+            positions_3UT[:, i, : lengths[i]] = mrope_positions(
+                prompt.token_ids,
+                prompt.image_grids,
+                image_token_id=model.image_token_id,
+                merge_size=model.merge_size,
+            )
+        features = model.encode_images(
+            (screenshot for prompt in prompts for screenshot in prompt.screenshots), reuse=True
+        )
+        inputs = model.embed(
+            torch.from_numpy(token_ids_UT).to(device), [prompt.image_sha256s for prompt in prompts], features
+        )
+        self.cache = model.new_cache()
+        # Padding is on the right, behind every real token: plain causal attention never looks at it.
+        hidden_UTD = model.run_decoder(
+            inputs,
+            positions_3BT=torch.from_numpy(positions_3UT).to(device),
+            attention_mask=None,
+            cache=self.cache,
+        )
+        self.lengths_U = torch.tensor(lengths, device=device)
+        self.hidden_UD = hidden_UTD[torch.arange(len(prompts), device=device), self.lengths_U - 1]
+        self.next_position_U = torch.from_numpy(positions_3UT.max(axis=(0, 2)) + 1).to(device)
+        self.width = width
+
+
+def _decode(
+    model: VisionLanguageModel, rows: Sequence[SamplingRow], prefill: _Prefill, prompt_of_row_B: torch.Tensor
+) -> list[SampledTokens]:
+    device = model.device
+    sampled = [SampledTokens() for _ in rows]
+    noise = [_noise(row) for row in rows]
+    settings = _RowSettings.of(rows, device)
+    cache = prefill.cache
+    active = list(range(len(rows)))
+    if not torch.equal(prompt_of_row_B, torch.arange(len(prefill.lengths_U), device=device)):
+        cache.batch_select_indices(prompt_of_row_B)
+    hidden_BD = prefill.hidden_UD[prompt_of_row_B]
+    lengths_B = prefill.lengths_U[prompt_of_row_B]
+    position_B = prefill.next_position_U[prompt_of_row_B]
+    padded = bool((prefill.lengths_U < prefill.width).any())
+    key_is_real_BK = torch.arange(prefill.width, device=device) < lengths_B[:, None]
+    embed = model.network.get_input_embeddings()
+    for step in range(max(row.params.max_new_tokens for row in rows)):
+        logprobs_BV = model.log_softmax(model.network.lm_head(hidden_BD))
+        uniform_B = torch.tensor(
+            [noise[i][step] if step < len(noise[i]) else 0.0 for i in active],
+            dtype=torch.float64,
+            device=device,
+        )
+        tokens_B = _choose(logprobs_BV, uniform_B, settings)
+        chosen_B = logprobs_BV.gather(1, tokens_B[:, None])[:, 0]
+        going_on = _record(model, rows, sampled, active, tokens_B.tolist(), chosen_B.tolist())
+        if not any(going_on):
+            break
+        if going_on.count(False) > _DROP_FINISHED_ABOVE * len(active):
+            keep = torch.tensor([k for k, on in enumerate(going_on) if on], device=device)
+            active = [active[k] for k in keep.tolist()]
+            cache.batch_select_indices(keep)
+            tokens_B, position_B, key_is_real_BK = tokens_B[keep], position_B[keep], key_is_real_BK[keep]
+            settings = settings.select(keep)
+        key_is_real_BK = torch.nn.functional.pad(key_is_real_BK, (0, 1), value=True)
+        hidden_BTD = model.run_decoder(
+            {"inputs_embeds": embed(tokens_B)[:, None]},
+            positions_3BT=position_B[None, :, None].expand(3, -1, 1),
+            attention_mask=key_is_real_BK[:, None, None] if padded else None,
+            cache=cache,
+        )
+        hidden_BD = hidden_BTD[:, 0]
+        position_B = position_B + 1
+    return sampled
+
+
+def _record(
+    model: VisionLanguageModel,
+    rows: Sequence[SamplingRow],
+    sampled: Sequence[SampledTokens],
+    active: Sequence[int],
+    tokens: Sequence[int],
+    logprobs: Sequence[float],
+) -> list[bool]:
+    """Append one token to each row that is not finished; say for each active row whether it goes on."""
+    going_on = []
+    for i, token, logprob in zip(active, tokens, logprobs, strict=True):
+        result, limit = sampled[i], rows[i].params.max_new_tokens
+        finished = result.finish_reason is FinishReason.STOP or len(result.token_ids) >= limit
+        if not finished:
+            result.token_ids.append(token)
+            result.logprobs.append(logprob)
+            if token == model.end_token_id:
+                result.finish_reason = FinishReason.STOP
+            finished = token == model.end_token_id or len(result.token_ids) >= limit
+        going_on.append(not finished)
+    return going_on
+
+
+def _noise(row: SamplingRow) -> list[float]:
+    """One uniform number in [0, 1) per step; greedy rows need none."""
+    if row.params.temperature == 0:
+        return []
+    return (
+        np.random.Generator(np.random.Philox(key=row.noise_seed)).random(row.params.max_new_tokens).tolist()
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RowSettings:
+    """Sampling settings as columns; `filtered` if any row uses top-k or top-p."""
+
+    temperature_B: torch.Tensor
+    top_p_B: torch.Tensor
+    top_k_B: torch.Tensor
+    plain: bool
+    filtered: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[SamplingRow], device: torch.device) -> _RowSettings:
+        params = [row.params for row in rows]
+        return cls(
+            temperature_B=torch.tensor([p.temperature for p in params], device=device),
+            top_p_B=torch.tensor([p.top_p for p in params], device=device),
+            top_k_B=torch.tensor([p.top_k for p in params], device=device),
+            plain=all(p.temperature == 1 for p in params),
+            filtered=any(p.top_p < 1 or p.top_k > 0 for p in params),
+        )
+
+    def select(self, keep: torch.Tensor) -> _RowSettings:
+        return _RowSettings(
+            temperature_B=self.temperature_B[keep],
+            top_p_B=self.top_p_B[keep],
+            top_k_B=self.top_k_B[keep],
+            plain=self.plain,
+            filtered=self.filtered,
+        )
+
+
+def _choose(logprobs_BV: torch.Tensor, uniform_B: torch.Tensor, settings: _RowSettings) -> torch.Tensor:
+    """One token per row: the most likely at temperature 0, else by inverting the distribution."""
+    greedy_B = settings.temperature_B == 0
+    if bool(greedy_B.all()):
+        return logprobs_BV.argmax(dim=-1)
+    if settings.plain:
+        probabilities_BV = logprobs_BV.exp()
+    else:
+        temperature_B = settings.temperature_B.masked_fill(greedy_B, 1.0)
+        probabilities_BV = torch.softmax(logprobs_BV / temperature_B[:, None], dim=-1)
+    if settings.filtered:
+        probabilities_BV = _keep_most_likely(probabilities_BV, settings)
+    cumulative_BV = probabilities_BV.double().cumsum(dim=-1)
+    total_B = cumulative_BV[:, -1]
+    # Below the total, so that the token found is one that adds to it.
+    target_B = torch.minimum(uniform_B * total_B, torch.nextafter(total_B, torch.zeros_like(total_B)))
+    tokens_B = torch.searchsorted(cumulative_BV, target_B[:, None], right=True)[:, 0]
+    return torch.where(greedy_B, logprobs_BV.argmax(dim=-1), tokens_B) if bool(greedy_B.any()) else tokens_B
+
+
+def _keep_most_likely(probabilities_BV: torch.Tensor, settings: _RowSettings) -> torch.Tensor:
+    """Zero all tokens outside the top k, and outside the smallest set that holds top p of the rest.
+
+    Source: nucleus sampling, arXiv:1904.09751.
+    """
+    sorted_BV, order_BV = probabilities_BV.sort(dim=-1, descending=True, stable=True)
+    rank_V = torch.arange(sorted_BV.shape[-1], device=sorted_BV.device)
+    limit_B = torch.where(settings.top_k_B > 0, settings.top_k_B, sorted_BV.shape[-1])
+    kept_BV = sorted_BV * (rank_V < limit_B[:, None])
+    kept_BV = kept_BV / kept_BV.sum(dim=-1, keepdim=True)
+    before_BV = kept_BV.cumsum(dim=-1) - kept_BV
+    kept_BV = kept_BV * ((before_BV < settings.top_p_B[:, None]) | (settings.top_p_B[:, None] >= 1))
+    return torch.zeros_like(probabilities_BV).scatter(1, order_BV, kept_BV)

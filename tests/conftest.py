@@ -1,0 +1,46 @@
+"""Fixtures shared by all tests: tiny models, built once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TINY_CORPUS = (
+    "You operate a phone. Answer with one action.",
+    "tap the red button",
+    "tap the blue icon",
+    "open Settings and turn on Wi-Fi",
+    "History: 1. tapped Settings 2. scrolled down",
+    '<tool_call>\n{"name": "mobile_use", "arguments": {"action": "click", "coordinate": [28, 60]}}\n</tool_call>',
+)
+
+
+def _build(family: str, folder: Path) -> Path:
+    from trainers.tiny_model import TinyModelConfig, build_tiny_model
+
+    config = TinyModelConfig(
+        family=family,  # type: ignore[arg-type]
+        hidden_size=64,
+        num_layers=2,
+        mlp_size=128,
+        vision_hidden_size=32,
+        vision_heads=2,
+        vision_mlp_size=64,
+        bpe_vocab_size=350,
+        number_tokens=100,
+        macro_tokens=('{"name": "mobile_use", "arguments": {"action": "click", "coordinate": [',),
+    )
+    return build_tiny_model(config, TINY_CORPUS, folder, seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen3-VL checkpoint folder with random weights."""
+    return _build("qwen3_vl", tmp_path_factory.mktemp("tiny") / "qwen3_vl")
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir_qwen2_5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen2.5-VL checkpoint folder with random weights."""
+    return _build("qwen2_5_vl", tmp_path_factory.mktemp("tiny") / "qwen2_5_vl")
