@@ -1,0 +1,112 @@
+"""The table of commands. A command is looked up here and imported only when it is called.
+
+A command is a dataclass: its docstring is its help (the first line is the summary, an `Examples:` block
+is shown at the end), its fields are its options, nested dataclasses are sections of options, and
+`run() -> int` does the work. `dry_run() -> int`, if there, says what `run` would do and changes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, is_dataclass
+from typing import Final, Protocol
+
+from gui_agent.errors import DependencyError
+
+
+class Command(Protocol):
+    """What an instance of a command's dataclass can do."""
+
+    def run(self) -> int:
+        """Do the work and return the exit code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where a command lives, and its line in `gui-agent --help`."""
+
+    target: str
+    summary: str
+
+
+COMMANDS: Final[dict[str, Entry]] = {
+    "collect": Entry(
+        target="gui_agent.cli.collect:Collect",
+        summary="run an agent or an oracle on devices and store the trajectories",
+    ),
+    "data convert": Entry(
+        target="gui_agent.cli.data:Convert",
+        summary="convert recorded data sets into a trajectory store",
+    ),
+    "train grounding": Entry(
+        target="gui_agent.cli.train:Grounding",
+        summary="teach a model to point at what an instruction names",
+    ),
+    "train sft": Entry(
+        target="gui_agent.cli.train:Sft",
+        summary="imitate the expert actions of recorded trajectories",
+    ),
+    "train semi-online": Entry(
+        target="gui_agent.cli.train:SemiOnline",
+        summary="reinforcement learning on recorded trajectories replayed as if live",
+    ),
+    "train online": Entry(
+        target="gui_agent.cli.train:Online",
+        summary="reinforcement learning on live phones and browsers",
+    ),
+    "eval run": Entry(
+        target="gui_agent.cli.evaluate:EvalRun",
+        summary="score a model offline or on live tasks, with intervals",
+    ),
+    "bench": Entry(
+        target="gui_agent.cli.bench:Bench",
+        summary="time the hot paths and compare with a stored baseline",
+    ),
+    "pipeline": Entry(
+        target="gui_agent.cli.pipeline:Pipeline",
+        summary="run the steps of a recipe one after the other",
+    ),
+    "view": Entry(
+        target="gui_agent.cli.view:View",
+        summary="look at stored trajectories in a browser",
+    ),
+    "serve": Entry(
+        target="gui_agent.cli.serve:Serve",
+        summary="serve a model over an OpenAI-compatible HTTP endpoint",
+    ),
+    "env": Entry(
+        target="gui_agent.cli.env:Env",
+        summary="report versions, devices, browsers, GPUs and the machine",
+    ),
+}
+
+
+def command_class(name: str) -> type[Command]:
+    """Import the dataclass behind a name of `COMMANDS`.
+
+    Raises:
+        DependencyError: the command's module, or a package it needs, is not installed.
+    """
+    module_name, _, class_name = COMMANDS[name].target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name == module_name:
+            raise DependencyError(
+                f"gui-agent {name}: this installation has no module {module_name}; "
+                "reinstall gui-agent, or use a version that has this command"
+            ) from error
+        raise DependencyError(
+            f"gui-agent {name}: the Python package {error.name!r} is missing; "
+            "install it, for instance with: pip install 'gui-agent[dev]'"
+        ) from error
+    found = getattr(module, class_name, None)
+    if found is None:
+        raise DependencyError(
+            f"gui-agent {name}: {module_name} has no {class_name}; "
+            "use a version of gui-agent that has this command"
+        )
+    assert isinstance(found, type)
+    assert is_dataclass(found), f"{module_name}:{class_name} is not a dataclass"
+    return found

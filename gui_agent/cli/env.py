@@ -1,0 +1,234 @@
+"""`gui-agent env`: what is installed and connected, for bug reports and before long runs.
+
+Nothing that is missing is an error here: it is reported as missing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from gui_agent import __version__
+
+PACKAGES: Final = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "accelerate",
+    "safetensors",
+    "qwen-vl-utils",
+    "numpy",
+    "pyarrow",
+    "pillow",
+    "playwright",
+    "adbutils",
+    "miniwob",
+    "httpx",
+    "starlette",
+    "uvicorn",
+    "tensorboard",
+    "trackio",
+    "wandb",
+    "ray",
+)
+
+_BROWSERS: Final = (
+    "chromium",
+    "chromium-browser",
+    "chromium-headless-shell",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "msedge",
+)
+
+_DEADLINE_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env:
+    """Report versions, devices, browsers, GPUs and the machine.
+
+    Use it before a long run, and paste it into a bug report. Nothing is started or changed, except that
+    `adb devices` starts the adb server where adb is installed.
+
+    Attributes:
+        json: print one JSON object instead of lines.
+        adb: ask adb for connected devices.
+
+    Examples:
+        gui-agent env
+        gui-agent env --json
+        gui-agent env --no-adb
+    """
+
+    json: bool = False
+    adb: bool = True
+
+    def run(self) -> int:
+        """Print the report."""
+        report = collect_environment(ask_adb=self.adb)
+        print(json.dumps(report, indent=2) if self.json else _as_lines(report))
+        return 0
+
+    def dry_run(self) -> int:
+        """The report changes nothing, so that a dry run prints it too."""
+        return self.run()
+
+
+def collect_environment(*, ask_adb: bool = True) -> dict[str, Any]:
+    """Everything that the report says, as plain values; None stands for what is not there."""
+    return {
+        "gui_agent": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": _machine(),
+        "gpus": _gpus(),
+        "browsers": _browsers(),
+        "adb": _adb() if ask_adb else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "os": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    try:
+        size_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+    return round(size_bytes / 2**30, 1)
+
+
+def _gpus() -> dict[str, Any] | None:
+    """What torch sees; None where torch is not installed or does not load."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a library that torch needs is missing
+        return {"error": f"torch does not load: {error}"}
+    return {
+        "cuda": torch.version.cuda,
+        "bf16": bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported()),
+        "mps": bool(torch.backends.mps.is_available()),
+        "devices": [
+            {
+                "name": properties.name,
+                "memory_gib": round(properties.total_memory / 2**30, 1),
+                "capability": f"{properties.major}.{properties.minor}",
+            }
+            for properties in (
+                torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())
+            )
+        ],
+    }
+
+
+def _browsers() -> dict[str, Any]:
+    found = {name: path for name in _BROWSERS if (path := shutil.which(name)) is not None}
+    for path in (
+        Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),
+        Path("C:/Program Files/Google/Chrome/Application/chrome.exe"),
+    ):
+        if path.is_file():
+            found[path.stem] = str(path)
+    return {"system": found, "playwright": _playwright_browsers()}
+
+
+def _playwright_browsers() -> list[str]:
+    """Browsers that `playwright install` has downloaded, by the names of their folders."""
+    chosen = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
+    home = Path.home()
+    folders = [
+        *([Path(chosen)] if chosen and chosen != "0" else []),
+        home / ".cache" / "ms-playwright",
+        home / "Library" / "Caches" / "ms-playwright",
+        home / "AppData" / "Local" / "ms-playwright",
+    ]
+    return sorted({entry.name for folder in folders if folder.is_dir() for entry in folder.glob("chromium*")})
+
+
+def _adb() -> dict[str, Any] | None:
+    """Connected Android devices; None where adb is not installed."""
+    adb = shutil.which("adb") or _adb_of_sdk()
+    if adb is None:
+        return None
+    try:
+        answer = subprocess.run(
+            [adb, "devices", "-l"], capture_output=True, text=True, timeout=_DEADLINE_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"path": adb, "error": str(error), "devices": []}
+    if answer.returncode != 0:
+        return {"path": adb, "error": answer.stderr.strip(), "devices": []}
+    devices = []
+    for line in answer.stdout.splitlines()[1:]:
+        serial, _, rest = line.strip().partition(" ")
+        if serial and not serial.startswith("*"):
+            state, _, details = rest.strip().partition(" ")
+            devices.append({"serial": serial, "state": state, "details": details.strip()})
+    return {"path": adb, "error": None, "devices": devices}
+
+
+def _adb_of_sdk() -> str | None:
+    for variable in ("ANDROID_HOME", "ANDROID_SDK_ROOT"):
+        root = os.environ.get(variable)
+        if root and (found := shutil.which("adb", path=str(Path(root) / "platform-tools"))):
+            return found
+    return None
+
+
+def _as_lines(report: dict[str, Any]) -> str:
+    lines: list[str] = []
+    for key, value in report.items():
+        if isinstance(value, dict):
+            lines.append(f"{key}:")
+            lines += [f"  {name}: {_shown(item)}" for name, item in value.items()]
+        else:
+            lines.append(f"{key}: {_shown(value)}")
+    return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not found"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items()) or "none"
+    if isinstance(value, list):
+        return "; ".join(_shown(item) for item in value) or "none"
+    return str(value)
