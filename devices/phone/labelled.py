@@ -1,0 +1,64 @@
+"""Screens with labels, from random walks through a suite's worlds: training data for grounding."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+from devices.phone.display import PhoneDisplay
+from devices.phone.drawing import draw
+from devices.phone.state import PhoneState
+from devices.phone.suites import PhoneSuite
+from devices.phone.transition import layout_of, perform
+from gui_agent.actions import Action, Button, Click, Direction, Scroll, SystemButton
+from gui_agent.observation import LabelledScreen, Screenshot
+
+_WALK_LENGTH = 5
+
+
+def labelled_screens(
+    suite: PhoneSuite, count: int, seed: int, *, display: PhoneDisplay | None = None
+) -> Iterator[LabelledScreen]:
+    """Screens that an agent meets in a suite, with the widgets that can be seen.
+
+    Each walk begins at the start of a task drawn from the suite and takes a few random gestures,
+    mostly taps on widgets, so every app, page and dialog occurs.
+
+    Args:
+        suite: whose worlds to walk through.
+        count: how many screens, at least 0.
+        seed: equal seeds give equal screens, whatever the tasks of a training run.
+        display: the screen; the suite's own by default.
+    """
+    display = display or suite.display
+    rng = random.Random(f"labelled/{suite.suite}/{seed}")
+    made = 0
+    while made < count:
+        template = rng.choice(suite.templates)
+        state = suite.builds[template](random.Random(rng.getrandbits(48))).start
+        for _ in range(min(_WALK_LENGTH, count - made)):
+            shown = layout_of(state, display)
+            screenshot = Screenshot.from_image(draw(shown, state, display))
+            yield LabelledScreen(screenshot=screenshot, elements=shown.elements())
+            made += 1
+            state = _wandered(state, display, rng)
+
+
+def _wandered(state: PhoneState, display: PhoneDisplay, rng: random.Random) -> PhoneState:
+    """The phone after a random gesture, a little later in the day."""
+    shown = layout_of(state, display)
+    targets = [element for element in shown.elements() if element.clickable and element.role != "key"]
+    draw_ = rng.random()
+    action: Action
+    if targets and draw_ < 0.85:
+        x, y = rng.choice(targets).box.center
+        action = Click(x=x, y=y)
+    elif draw_ < 0.9 and shown.max_scroll_dp:
+        action = Scroll(direction=rng.choice((Direction.UP, Direction.DOWN)))
+    elif draw_ < 0.96:
+        action = SystemButton(button=Button.BACK)
+    else:
+        action = SystemButton(button=Button.HOME)
+    changed = perform(state, action, display, shown).state
+    return replace(changed, start_minute=(changed.start_minute + rng.randrange(240)) % (24 * 60))

@@ -1,0 +1,1 @@
+"""Tasks on the virtual phone: goals, checks and the expert."""

@@ -1,0 +1,67 @@
+"""Which worlds there are: by name, imported only when somebody asks for them.
+
+A suite is named "<world>/<suite>" ("phone/quickstart"); a lot of devices "<world>:<count>"
+("phone:8").
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from gui_agent.device import DeviceFactory, TaskSource
+from gui_agent.errors import ConfigError
+
+SUITES: Final[dict[str, str]] = {
+    "phone": "devices.phone.suites:phone_suite",
+}
+"""World to the function that takes the name of a suite ("" for the default) and returns it."""
+
+FACTORIES: Final[dict[str, str]] = {
+    "phone": "devices.phone.factory:phone_devices",
+}
+"""World to the function that takes a number of devices and a suite and returns their factory."""
+
+
+def resolve_suite(name: str) -> TaskSource:
+    """The task source that a name like "phone/quickstart" stands for.
+
+    Raises:
+        ConfigError: the world or the suite is not known.
+    """
+    world, _, suite = name.partition("/")
+    found: TaskSource = _function(SUITES, world, f"suite {name!r}")(suite)
+    return found
+
+
+def resolve_devices(name: str, suite: TaskSource) -> DeviceFactory:
+    """The factory that a name like "phone:8" stands for; without a number, of one device.
+
+    Args:
+        name: world and number of devices.
+        suite: the tasks that the devices are for; it may decide the size of their screens.
+
+    Raises:
+        ConfigError: the world is not known, or the number is none.
+    """
+    world, _, count = name.partition(":")
+    function = _function(FACTORIES, world, f"devices {name!r}")
+    if count and not (count.isdecimal() and int(count) >= 1):
+        raise ConfigError(
+            f"devices {name!r}: {count!r} is no number of devices; write for instance {world}:4"
+        )
+    factory: DeviceFactory = function(int(count or 1), suite)
+    return factory
+
+
+def _function(table: dict[str, str], world: str, what: str) -> Callable[..., Any]:
+    path = table.get(world)
+    if path is None:
+        close = difflib.get_close_matches(world, table, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"{what}: there is no world {world!r}; {hint}there are {', '.join(sorted(table))}")
+    module, _, attribute = path.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return function
