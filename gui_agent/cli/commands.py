@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, is_dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from gui_agent.errors import DependencyError
 
@@ -107,6 +107,5 @@ def command_class(name: str) -> type[Command]:
             f"gui-agent {name}: {module_name} has no {class_name}; "
             "use a version of gui-agent that has this command"
         )
-    assert isinstance(found, type)
     assert is_dataclass(found), f"{module_name}:{class_name} is not a dataclass"
-    return found
+    return cast("type[Command]", found)

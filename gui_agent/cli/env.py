@@ -5,6 +5,7 @@ Nothing that is missing is an error here: it is reported as missing.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -139,7 +140,7 @@ def _gpus() -> dict[str, Any] | None:
     if importlib.util.find_spec("torch") is None:
         return None
     try:
-        import torch
+        torch = importlib.import_module("torch")
     except (ImportError, OSError) as error:  # a library that torch needs is missing
         return {"error": f"torch does not load: {error}"}
     return {
@@ -161,12 +162,12 @@ def _gpus() -> dict[str, Any] | None:
 
 def _browsers() -> dict[str, Any]:
     found = {name: path for name in _BROWSERS if (path := shutil.which(name)) is not None}
-    for path in (
+    for program in (
         Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),
         Path("C:/Program Files/Google/Chrome/Application/chrome.exe"),
     ):
-        if path.is_file():
-            found[path.stem] = str(path)
+        if program.is_file():
+            found[program.stem] = str(program)
     return {"system": found, "playwright": _playwright_browsers()}
 
 
