@@ -11,7 +11,7 @@ from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import ActionResult, ActionSource, Demonstrator, ExpertAction
 from gui_agent.errors import DeviceError
 from gui_agent.formats.base import PromptFormat, Turn
-from gui_agent.observation import Observation
+from gui_agent.observation import Observation, Screenshot
 from gui_agent.policy import AgentRole, Completion, ImagePart, Policy, Prompt, SampleKey, SamplingParams
 
 
@@ -127,6 +127,11 @@ class FlatAgent:
         self._history = []
         self._observation = None
 
+    def remember(self, screenshot: Screenshot, action: Action, thought: str | None) -> None:
+        """Put a step that somebody else took before this episode into the history."""
+        words = self._format.render(action, thought, self._geometry(screenshot))
+        self._history.append(Turn(screenshot=screenshot, response=words))
+
     async def decide(self, observation: Observation) -> Decision:
         """Sample one response and read it."""
         screenshot = observation.screenshot
@@ -134,7 +139,7 @@ class FlatAgent:
         (completion,) = await self._policy.sample(
             prompt, n=1, params=self._params, key=self._key(AgentRole.ACTOR)
         )
-        parsed = self._format.parse(completion.text, self._geometry(observation))
+        parsed = self._format.parse(completion.text, self._geometry(observation.screenshot))
         self._observation, self._response = observation, completion.text
         return Decision(
             action=parsed.action,
@@ -152,7 +157,7 @@ class FlatAgent:
             thought = None
             if result.stop is None:  # nothing will read the history of an episode that is over
                 thought = await self._patch_words(observation, result)
-            response = self._format.render(result.executed, thought, self._geometry(observation))
+            response = self._format.render(result.executed, thought, self._geometry(observation.screenshot))
         self._history.append(Turn(screenshot=observation.screenshot, response=response))
         self._observation = None
 
@@ -169,7 +174,7 @@ class FlatAgent:
                     self._history,
                     observation.screenshot,
                     result.executed,
-                    self._geometry(observation),
+                    self._geometry(observation.screenshot),
                 )
                 key = self._key(AgentRole.PATCH_THOUGHT)
                 (completion,) = await self._policy.sample(prompt, n=1, params=self._params, key=key)
@@ -185,8 +190,7 @@ class FlatAgent:
             role=role.value,
         )
 
-    def _geometry(self, observation: Observation) -> ScreenGeometry:
-        screenshot = observation.screenshot
+    def _geometry(self, screenshot: Screenshot) -> ScreenGeometry:
         return ScreenGeometry.of(screenshot.width_px, screenshot.height_px, self._policy.image_budget)
 
 

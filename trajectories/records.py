@@ -7,6 +7,7 @@ Pictures are named by the SHA-256 of their bytes and kept once beside the record
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from gui_agent.actions import Action, ParseError
 from gui_agent.agent import RoleCompletion
 from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason
 from gui_agent.matching import MatchResult
+from gui_agent.observation import Screenshot
 
 SCHEMA_VERSION: Final = 1
 
@@ -98,6 +100,7 @@ class Trajectory:
         source: provenance, JSON-ready (converter, file, row, licence).
         fault: message of the device fault that ended the episode.
         wall_s: seconds from reset to check.
+        final_screenshot_sha256: the screen after the last step, where somebody looked.
         schema_version: of this record.
     """
 
@@ -118,12 +121,34 @@ class Trajectory:
     source: dict[str, Any] = field(default_factory=dict)
     fault: str | None = None
     wall_s: float = 0.0
+    final_screenshot_sha256: str | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
     def patches(self) -> int:
         """Number of steps at which a replayed expert took over."""
         return sum(step.source is ActionSource.PATCH for step in self.steps)
+
+    @property
+    def screenshot_sha256s(self) -> tuple[str, ...]:
+        """Every picture that the episode or a prompt of it refers to, once, in order of appearance."""
+        names: dict[str, None] = {}
+        for step in self.steps:
+            for completion in step.completions:
+                names.update(dict.fromkeys(completion.image_sha256s))
+            if step.screenshot_sha256 is not None:
+                names[step.screenshot_sha256] = None
+        if self.final_screenshot_sha256 is not None:
+            names[self.final_screenshot_sha256] = None
+        return tuple(names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeRecord:
+    """An episode together with the pictures that it refers to, by SHA-256."""
+
+    trajectory: Trajectory
+    screenshots: Mapping[str, Screenshot] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,284 @@
+"""The one episode loop, for demonstrations, evaluation, collection and training alike.
+
+    reset -> (observe -> agent.decide -> device.execute -> agent.record)* -> check
+
+What the agent does wrong is data. What the device does wrong (`DeviceError`) ends the episode with
+`StopReason.DEVICE_FAULT` and an unscored outcome. What the model server does wrong (`PolicyError`)
+is nobody's episode: it propagates.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+from gui_agent.actions import Action, Finish
+from gui_agent.agent import Agent, Decision, EpisodeContext
+from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task, Verdict
+from gui_agent.errors import ConfigError, DeviceError
+from gui_agent.observation import Observation, Screenshot, UiElement
+from trajectories.records import EpisodeRecord, Step, StepTimings, Trajectory
+
+StepCallback = Callable[[Step, Observation], None]
+
+_NOTHING_FOLLOWS = frozenset({StopReason.EXPERT_END, StopReason.PATCH_BUDGET_SPENT})
+"""Ends of a recording: there is no later screen to look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastStep:
+    """A step that somebody else took before the episode begins."""
+
+    screenshot: Screenshot
+    action: Action
+    thought: str | None = None
+
+
+@runtime_checkable
+class HasPast(Protocol):
+    """A task that begins in the middle: its agent is to remember the steps before."""
+
+    @property
+    def past(self) -> Sequence[PastStep]:
+        """Earlier steps, in time order."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """An agent whose history can be given to it."""
+
+    def remember(self, screenshot: Screenshot, action: Action, thought: str | None) -> None:
+        """Append one earlier step to the history."""
+        ...
+
+
+async def run_episode(
+    device: Device,
+    agent: Agent,
+    task: Task,
+    *,
+    context: EpisodeContext,
+    max_steps: int | None = None,
+    time_limit_s: float | None = None,
+    suite: str = "",
+    group_id: str = "",
+    split: str = "",
+    policy_name: str = "",
+    device_name: str = "",
+    source: dict[str, Any] | None = None,
+    record_elements: bool = False,
+    track_progress: bool = True,
+    observe_end: bool = True,
+    on_step: StepCallback | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> EpisodeRecord:
+    """Run one episode and return everything that happened in it.
+
+    Args:
+        device: the world; it is reset first and never closed.
+        agent: who acts.
+        task: what is to be done.
+        context: goal and names of this episode.
+        max_steps: decisions at most; the task's own limit if None.
+        time_limit_s: no step begins later than this many seconds after the reset began.
+        suite, group_id, split, policy_name, device_name, source: labels, stored as given.
+        record_elements: keep the labelled widgets of every screen.
+        track_progress: ask the task's check after every step; turn off where checking is slow.
+        observe_end: look once more after the last step, so that its effect is known.
+        on_step: called after every step, for live views.
+        should_stop: asked before every step; true ends the episode with `StopReason.USER`.
+
+    Returns:
+        The trajectory and the pictures it names. After a device fault the steps up to the fault are
+        there, the outcome is UNSCORED and `fault` says what broke.
+
+    Raises:
+        ConfigError: the task begins in the middle and the agent cannot take over a history.
+        PolicyError: the model failed.
+    """
+    episode = _Episode(record_elements=record_elements, track_progress=track_progress)
+    limit = task.max_steps if max_steps is None else max_steps
+    started = time.perf_counter()
+    deadline = None if time_limit_s is None else started + time_limit_s
+    final: Observation | None = None
+    fault: str | None = None
+    try:
+        await device.reset(task)
+        if not context.goal:  # A live page writes its goal only when it starts.
+            context = replace(context, goal=task.goal)
+        agent.start(context)
+        episode.preload(agent, task)
+        stop = await episode.run(device, agent, limit, deadline, on_step, should_stop)
+        outcome = await device.check()
+        episode.settle(outcome.progress)
+        wall_s = time.perf_counter() - started
+        if observe_end and stop not in _NOTHING_FOLLOWS:
+            final = await _last_look(device)
+    except DeviceError as error:
+        fault = f"{type(error).__name__}: {error}"
+        stop = StopReason.DEVICE_FAULT
+        outcome = Outcome(verdict=Verdict.UNSCORED, detail=fault)
+        wall_s = time.perf_counter() - started
+    if final is not None:
+        episode.look_back(final)
+    trajectory = Trajectory(
+        episode_id=context.episode_id,
+        task_id=task.task_id,
+        template=task.template,
+        suite=suite,
+        goal=context.goal,
+        steps=tuple(episode.steps),
+        stop=stop,
+        outcome=outcome,
+        group_id=group_id,
+        seed=task.seed,
+        update=context.update,
+        policy=policy_name,
+        split=split,
+        device=device_name,
+        source=source or {},
+        fault=fault,
+        wall_s=wall_s,
+        final_screenshot_sha256=None if final is None else final.screenshot.sha256,
+    )
+    return EpisodeRecord(trajectory=trajectory, screenshots=episode.screenshots)
+
+
+async def _last_look(device: Device) -> Observation | None:
+    try:
+        return await device.observe()
+    except DeviceError:
+        return None  # the verdict was reached and stands; only the last picture is missing
+
+
+@dataclass(slots=True)
+class _Episode:
+    """The growing record."""
+
+    record_elements: bool
+    track_progress: bool
+    steps: list[Step] = field(default_factory=list)
+    screenshots: dict[str, Screenshot] = field(default_factory=dict)
+
+    def preload(self, agent: Agent, task: Task) -> None:
+        past = task.past if isinstance(task, HasPast) else ()
+        if not past:
+            return
+        if not isinstance(agent, Remembers):
+            raise ConfigError(
+                f"task {task.task_id!r} begins after {len(past)} steps, but {type(agent).__name__} has no "
+                "`remember` to take over a history; use a FlatAgent, or replay whole trajectories"
+            )
+        for step in past:
+            self.screenshots[step.screenshot.sha256] = step.screenshot
+            agent.remember(step.screenshot, step.action, step.thought)
+
+    async def run(
+        self,
+        device: Device,
+        agent: Agent,
+        limit: int,
+        deadline: float | None,
+        on_step: StepCallback | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> StopReason:
+        while True:
+            if should_stop is not None and should_stop():
+                return StopReason.USER
+            if len(self.steps) >= limit:
+                return StopReason.STEP_LIMIT
+            if deadline is not None and time.perf_counter() >= deadline:
+                return StopReason.TIME_LIMIT
+            stop = await self._step(device, agent, limit, on_step)
+            if stop is not None:
+                return stop
+
+    async def _step(
+        self, device: Device, agent: Agent, limit: int, on_step: StepCallback | None
+    ) -> StopReason | None:
+        clock = time.perf_counter
+        began = clock()
+        observation = await device.observe()
+        self.look_back(observation)
+        observed = clock()
+        decision = await agent.decide(observation)
+        decided = clock()
+        try:
+            result = await device.execute(decision.action)
+        except DeviceError as error:
+            # What was sampled is kept, for the log; the episode will be unscored.
+            lost = ActionResult(executed=None, error=f"{type(error).__name__}: {error}")
+            timings = StepTimings(observe_s=observed - began, decide_s=decided - observed)
+            self.steps.append(self._record(observation, decision, lost, timings))
+            raise
+        executed = clock()
+        result = _with_stop(result, last=len(self.steps) + 1 >= limit)
+        timings = StepTimings(
+            observe_s=observed - began, decide_s=decided - observed, execute_s=executed - decided
+        )
+        self.steps.append(self._record(observation, decision, result, timings))
+        await agent.record(result)
+        if self.track_progress and result.stop is None:
+            self.settle((await device.check()).progress)
+        if on_step is not None:
+            on_step(self.steps[-1], observation)
+        return result.stop
+
+    def look_back(self, observation: Observation) -> None:
+        """Keep the picture, and tell the step before what state it led to."""
+        self.screenshots[observation.screenshot.sha256] = observation.screenshot
+        if self.steps:
+            self.steps[-1] = replace(self.steps[-1], state_key_after=observation.state_key)
+
+    def settle(self, progress: float | None) -> None:
+        """Tell the last step how far the task is."""
+        if self.steps:
+            self.steps[-1] = replace(self.steps[-1], progress=progress)
+
+    def _record(
+        self, observation: Observation, decision: Decision, result: ActionResult, timings: StepTimings
+    ) -> Step:
+        elements = observation.elements if self.record_elements else None
+        return Step(
+            index=len(self.steps),
+            screenshot_sha256=observation.screenshot.sha256,
+            width_px=observation.screenshot.width_px,
+            height_px=observation.screenshot.height_px,
+            requested=decision.action,
+            executed=result.executed,
+            source=result.source,
+            error=result.error,
+            expected=result.expected or decision.expert,
+            match=result.match,
+            thought=decision.thought,
+            subgoal=decision.subgoal,
+            format_ok=decision.format_ok,
+            completions=decision.completions,
+            state_key_before=observation.state_key,
+            foreground_app=observation.foreground_app,
+            elements=None if elements is None else tuple(element_to_dict(element) for element in elements),
+            timings=timings,
+        )
+
+
+def _with_stop(result: ActionResult, *, last: bool) -> ActionResult:
+    """Say that the episode is over before the agent writes its history, so that it writes no more."""
+    if result.stop is not None:
+        return result
+    if isinstance(result.executed, Finish):
+        return replace(result, stop=StopReason.FINISHED)
+    return replace(result, stop=StopReason.STEP_LIMIT) if last else result
+
+
+def element_to_dict(element: UiElement) -> dict[str, Any]:
+    """A widget as it is stored: the box as [left, top, right, bottom] in pixels."""
+    box = element.box
+    return {
+        "name": element.name,
+        "role": element.role,
+        "box": [box.left, box.top, box.right, box.bottom],
+        "clickable": element.clickable,
+    }

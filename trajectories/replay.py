@@ -1,0 +1,474 @@
+"""A recorded expert trajectory as a world (semi-online reinforcement learning, UI-S1).
+
+A `ReplayDevice` shows the expert's screenshots one after the other. A request that matches what the
+expert did leads to the next one. A request that does not is a mismatch: while the patch budget lasts,
+the expert's action is what was executed (source PATCH) and the episode goes on; after that it ends.
+
+Source: UI-S1, arXiv:2509.11543, algorithm 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gui_agent.actions import ACTION_TYPES, Action, Finish, ParseError, action_name, action_points
+from gui_agent.device import (
+    ActionResult,
+    ActionSource,
+    Device,
+    ExpertAction,
+    Outcome,
+    StopReason,
+    Task,
+    Verdict,
+)
+from gui_agent.errors import ConfigError, DeviceError, ReplayError
+from gui_agent.matching import MatchResult
+from gui_agent.observation import Box, Observation, Screenshot, UiElement
+from trajectories.episode import PastStep
+from trajectories.records import Step, Trajectory
+
+
+class Matcher(Protocol):
+    """What the replay needs of an action matcher."""
+
+    def match(self, predicted: Action, expected: ExpertAction, width_px: int, height_px: int) -> MatchResult:
+        """Compare a request with the expert's action on a screen of that size."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayFrame:
+    """One state of the recording: what to show, and what the expert did there."""
+
+    sha256: str
+    width_px: int
+    height_px: int
+    expert: ExpertAction
+    state_key: str
+    foreground_app: str | None = None
+    elements: tuple[UiElement, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayTask:
+    """Do what the expert did.
+
+    Attributes:
+        task_id: names the recording, and the step if it is a single-step task.
+        template: the family of the recorded task.
+        goal: the instruction.
+        frames: the states to go through, at least one.
+        screenshots: pictures by SHA-256, read when shown.
+        seed: of the recorded task instance.
+        earlier: frames before the first; the agent is given them as its own history.
+        trajectory_id: episode id of the recording.
+    """
+
+    task_id: str
+    template: str
+    goal: str
+    frames: tuple[ReplayFrame, ...]
+    screenshots: Mapping[str, Screenshot] = field(repr=False, compare=False)
+    seed: int = 0
+    earlier: tuple[ReplayFrame, ...] = ()
+    trajectory_id: str = ""
+
+    @property
+    def max_steps(self) -> int:
+        """One decision per frame."""
+        return len(self.frames)
+
+    @property
+    def past(self) -> Sequence[PastStep]:
+        """The expert's steps before the first frame."""
+        return [
+            PastStep(screenshot=self.picture(frame), action=frame.expert.action, thought=frame.expert.thought)
+            for frame in self.earlier
+        ]
+
+    def picture(self, frame: ReplayFrame) -> Screenshot:
+        """The screenshot of a frame.
+
+        Raises:
+            ReplayError: it is missing, or of another size than the recording says.
+        """
+        where = f"trajectory {self.trajectory_id!r}, screenshot {frame.sha256[:12]}"
+        try:
+            screenshot = self.screenshots[frame.sha256]
+        except KeyError as error:
+            raise ReplayError(
+                f"{where}: the picture is missing; restore it, or leave the trajectory out"
+            ) from error
+        if (screenshot.width_px, screenshot.height_px) != (frame.width_px, frame.height_px):
+            raise ReplayError(
+                f"{where} has {screenshot.width_px}x{screenshot.height_px} pixels, the step says "
+                f"{frame.width_px}x{frame.height_px}; the actions would point elsewhere: convert the data "
+                "again with the size of the pictures"
+            )
+        return screenshot
+
+    @classmethod
+    def from_trajectory(cls, trajectory: Trajectory, screenshots: Mapping[str, Screenshot]) -> ReplayTask:
+        """Make a task of a recording.
+
+        Raises:
+            ReplayError: a step lacks picture, size or action, or points outside the screen, or there are
+                no steps.
+        """
+        if not trajectory.steps:
+            raise ReplayError(
+                f"trajectory {trajectory.episode_id!r} has no steps; leave it out of the replay"
+            )
+        return cls(
+            task_id=trajectory.task_id,
+            template=trajectory.template,
+            goal=trajectory.goal,
+            frames=tuple(_frame(trajectory, step, screenshots) for step in trajectory.steps),
+            screenshots=screenshots,
+            seed=trajectory.seed,
+            trajectory_id=trajectory.episode_id,
+        )
+
+    def single_steps(self) -> list[ReplayTask]:
+        """One task per step, each with the expert's earlier steps as history (offline RL).
+
+        This is the baseline that UI-S1 calls offline RL: every step is its own episode, and the agent
+        never sees what its own choices would have led to.
+        """
+        frames = self.earlier + self.frames
+        return [
+            ReplayTask(
+                task_id=f"{self.task_id}/step-{t}",
+                template=self.template,
+                goal=self.goal,
+                frames=(frames[t],),
+                screenshots=self.screenshots,
+                seed=self.seed,
+                earlier=frames[:t],
+                trajectory_id=self.trajectory_id,
+            )
+            for t in range(len(self.earlier), len(frames))
+        ]
+
+
+class ReplayDevice:
+    """A device over one recording at a time.
+
+    The verdict is SUCCESS only if every frame was matched without a patch; progress is the share of
+    frames matched before the first mismatch.
+    """
+
+    def __init__(self, matcher: Matcher, *, patch_budget: int | None = 1) -> None:
+        """Make a device.
+
+        Args:
+            matcher: says when a request is what the expert did.
+            patch_budget: mismatches that are patched in one episode (epsilon of UI-S1); None is no limit.
+        """
+        if patch_budget is not None and patch_budget < 0:
+            raise ConfigError(f"patch_budget is {patch_budget}; expected 0 or more, or None for no limit")
+        self._matcher = matcher
+        self._budget = patch_budget
+        self._task: ReplayTask | None = None
+        self._state = _ReplayState()
+
+    @property
+    def action_space(self) -> frozenset[type]:
+        """Every type of action: whether it is right is for the matcher to say."""
+        return frozenset(ACTION_TYPES)
+
+    async def reset(self, task: Task) -> None:
+        """Go to the first frame; `ConfigError` if the task is none of this kind."""
+        if not isinstance(task, ReplayTask):
+            raise ConfigError(
+                f"a ReplayDevice plays ReplayTask, not {type(task).__name__}; make one with "
+                "ReplayTask.from_trajectory"
+            )
+        self._task = task
+        self._state = _ReplayState()
+
+    async def observe(self) -> Observation:
+        """Show the current frame; after the end, the last."""
+        task = self._current()
+        frame = task.frames[min(self._state.position, len(task.frames) - 1)]
+        return Observation(
+            screenshot=task.picture(frame),
+            elements=frame.elements,
+            foreground_app=frame.foreground_app,
+            state_key=frame.state_key,
+        )
+
+    async def execute(self, action: Action | ParseError) -> ActionResult:
+        """Go on if the request matches; else patch it while the budget lasts; else end."""
+        task = self._current()
+        state = self._state
+        if state.position >= len(task.frames):
+            raise DeviceError(f"replay of {task.task_id!r} is over; reset before executing more")
+        frame = task.frames[state.position]
+        match = self._compare(action, frame)
+        last = state.position + 1 == len(task.frames)
+        if match.exact_match and not isinstance(action, ParseError):
+            self._state = state.matched()
+            stop = StopReason.EXPERT_END if last else None
+            if isinstance(action, Finish):
+                stop = StopReason.FINISHED
+            return ActionResult(executed=action, expected=frame.expert, match=match, stop=stop)
+        reason = action.reason if isinstance(action, ParseError) else match.reason
+        error = f"not what the expert did: {reason}"
+        if self._budget is not None and state.patches >= self._budget:
+            self._state = state.missed()
+            return ActionResult(
+                executed=None,
+                error=error,
+                expected=frame.expert,
+                match=match,
+                stop=StopReason.PATCH_BUDGET_SPENT,
+            )
+        self._state = state.patched()
+        return ActionResult(
+            executed=frame.expert.action,
+            error=error,
+            source=ActionSource.PATCH,
+            expected=frame.expert,
+            match=match,
+            stop=StopReason.EXPERT_END if last else None,
+        )
+
+    async def check(self) -> Outcome:
+        """Success iff everything matched without a patch."""
+        task = self._current()
+        state, num_frames = self._state, len(task.frames)
+        done = state.prefix == num_frames
+        return Outcome(
+            verdict=Verdict.SUCCESS if done else Verdict.FAILURE,
+            progress=state.prefix / num_frames,
+            detail=f"{state.prefix} of {num_frames} steps matched before the first mismatch, "
+            f"{state.patches} patched",
+        )
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    async def next_expert_action(self) -> ExpertAction | None:
+        """What the expert did at the current frame; None after the end."""
+        task = self._current()
+        if self._state.position >= len(task.frames):
+            return None
+        return task.frames[self._state.position].expert
+
+    async def snapshot(self) -> Any:
+        """The position in the recording."""
+        return self._current(), self._state
+
+    async def restore(self, snapshot: Any) -> None:
+        """Go back to a position."""
+        self._task, self._state = snapshot
+
+    def _compare(self, action: Action | ParseError, frame: ReplayFrame) -> MatchResult:
+        if isinstance(action, ParseError):
+            return MatchResult(type_match=False, exact_match=False, reason=f"no action: {action.reason}")
+        return self._matcher.match(action, frame.expert, frame.width_px, frame.height_px)
+
+    def _current(self) -> ReplayTask:
+        if self._task is None:
+            raise DeviceError("a ReplayDevice shows nothing before its first reset")
+        return self._task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReplayState:
+    """Where a replay stands: next frame, patches used, frames matched before the first mismatch."""
+
+    position: int = 0
+    patches: int = 0
+    prefix: int = 0
+    clean: bool = True
+
+    def matched(self) -> _ReplayState:
+        prefix = self.prefix + 1 if self.clean else self.prefix
+        return _ReplayState(position=self.position + 1, patches=self.patches, prefix=prefix, clean=self.clean)
+
+    def patched(self) -> _ReplayState:
+        return _ReplayState(
+            position=self.position + 1, patches=self.patches + 1, prefix=self.prefix, clean=False
+        )
+
+    def missed(self) -> _ReplayState:
+        return _ReplayState(position=self.position, patches=self.patches, prefix=self.prefix, clean=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayFactory:
+    """Lends a fresh `ReplayDevice` each time; there is no limit to how many."""
+
+    matcher: Matcher
+    patch_budget: int | None = 1
+
+    @property
+    def capacity(self) -> int:
+        """As many as anyone asks for."""
+        return sys.maxsize
+
+    def lease(self) -> AbstractAsyncContextManager[Device]:
+        """Borrow a device."""
+        return self._lease()
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncIterator[Device]:
+        device = ReplayDevice(self.matcher, patch_budget=self.patch_budget)
+        try:
+            yield device
+        finally:
+            await device.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A trajectory that cannot be replayed, and why."""
+
+    episode_id: str
+    reason: str
+
+
+class ReplaySource:
+    """A task source over recordings."""
+
+    def __init__(
+        self,
+        trajectories: Iterable[Trajectory],
+        screenshots: Mapping[str, Screenshot] | None = None,
+        *,
+        suite: str = "replay",
+        successful_only: bool = True,
+        single_step: bool = False,
+        on_damage: str = "raise",
+    ) -> None:
+        """Read recordings.
+
+        Args:
+            trajectories: a `TrajectoryStore`, or any iterable of trajectories.
+            screenshots: pictures by SHA-256; those of the store if None.
+            suite: the name of this source.
+            successful_only: leave out recordings that failed at their own task (listed in `refused`).
+            single_step: one task per step, with the expert's earlier steps as history.
+            on_damage: "raise" at the first recording that cannot be replayed, or "skip" it and list it
+                in `refused`.
+
+        Raises:
+            ReplayError: see `on_damage`.
+            ConfigError: there are no screenshots to show, or no recording is left.
+        """
+        pictures = screenshots if screenshots is not None else getattr(trajectories, "screenshots", None)
+        if pictures is None:
+            raise ConfigError(
+                "ReplaySource needs `screenshots` when it is not given a TrajectoryStore; pass them"
+            )
+        self._suite = suite
+        self.refused: list[Refusal] = []
+        self._tasks: dict[str, list[ReplayTask]] = {}
+        for trajectory in trajectories:
+            if successful_only and trajectory.outcome.verdict is not Verdict.SUCCESS:
+                verdict = trajectory.outcome.verdict.value
+                self.refused.append(Refusal(episode_id=trajectory.episode_id, reason=f"outcome {verdict}"))
+                continue
+            try:
+                task = ReplayTask.from_trajectory(trajectory, pictures)
+            except ReplayError as error:
+                if on_damage == "raise":
+                    raise
+                self.refused.append(Refusal(episode_id=trajectory.episode_id, reason=str(error)))
+                continue
+            tasks = task.single_steps() if single_step else [task]
+            self._tasks.setdefault(trajectory.template, []).extend(tasks)
+        if not self._tasks:
+            first = f"; first refusal: {self.refused[0].reason}" if self.refused else ""
+            raise ConfigError(
+                f"nothing to replay: {len(self.refused)} recordings were refused and none is left{first}"
+            )
+
+    @property
+    def suite(self) -> str:
+        """The name of this source."""
+        return self._suite
+
+    @property
+    def templates(self) -> Sequence[str]:
+        """The families of recorded tasks, sorted."""
+        return sorted(self._tasks)
+
+    @property
+    def tasks(self) -> Sequence[ReplayTask]:
+        """All tasks, by family and then in the order of recording."""
+        return [task for template in self.templates for task in self._tasks[template]]
+
+    def __len__(self) -> int:
+        return sum(len(tasks) for tasks in self._tasks.values())
+
+    def task(self, template: str, seed: int) -> ReplayTask:
+        """The recording number `seed` of a family, counted round and round."""
+        tasks = self._tasks.get(template)
+        if tasks is None:
+            raise ConfigError(
+                f"suite {self._suite!r} has no template {template!r}; it has {', '.join(self.templates)}"
+            )
+        return tasks[seed % len(tasks)]
+
+
+def _frame(trajectory: Trajectory, step: Step, screenshots: Mapping[str, Screenshot]) -> ReplayFrame:
+    where = f"trajectory {trajectory.episode_id!r}, step {step.index}"
+    if step.screenshot_sha256 is None or step.screenshot_sha256 not in screenshots:
+        named = f"screenshot {step.screenshot_sha256[:12]}" if step.screenshot_sha256 else "a screenshot"
+        raise ReplayError(
+            f"{where}: {named} is missing; convert the data with its pictures (--images DIR), or leave the "
+            "trajectory out"
+        )
+    if step.width_px is None or step.height_px is None:
+        raise ReplayError(
+            f"{where}: the size of the screen is not recorded; state it when converting (--screen 1080x2400)"
+        )
+    expert = _expert(step)
+    if expert is None:
+        raise ReplayError(
+            f"{where}: nothing was executed ({step.error or 'no reason recorded'}), so there is nothing to "
+            "match; leave the trajectory out"
+        )
+    for x, y in action_points(expert.action):
+        if not (0 <= x < step.width_px and 0 <= y < step.height_px):
+            raise ReplayError(
+                f"{where}: {action_name(expert.action)} at ({x}, {y}) lies outside the screen of "
+                f"{step.width_px}x{step.height_px} pixels; check the size given when converting, or leave "
+                "the trajectory out"
+            )
+    return ReplayFrame(
+        sha256=step.screenshot_sha256,
+        width_px=step.width_px,
+        height_px=step.height_px,
+        expert=expert,
+        state_key=step.state_key_before or step.screenshot_sha256,
+        foreground_app=step.foreground_app,
+        elements=None if step.elements is None else tuple(_element(data) for data in step.elements),
+    )
+
+
+def _expert(step: Step) -> ExpertAction | None:
+    """What was done at a step, with the labels of the expert where it is the expert's deed."""
+    if step.executed is None:
+        return None
+    if step.expected is not None and step.expected.action == step.executed:
+        return step.expected
+    return ExpertAction(action=step.executed, thought=step.thought)
+
+
+def _element(data: Mapping[str, Any]) -> UiElement:
+    left, top, right, bottom = data["box"]
+    return UiElement(
+        name=data["name"],
+        role=data["role"],
+        box=Box(left=left, top=top, right=right, bottom=bottom),
+        clickable=data.get("clickable", True),
+    )

@@ -1,0 +1,522 @@
+"""An append-only store of trajectories: Parquet shards, and each screenshot once.
+
+    store/
+      meta.json                 schema version, code version, provenance
+      episodes-00000000.parquet one row per episode: the commit of one append
+      steps-00000000.parquet    one row per decision
+      completions-00000000.parquet  one row per sampled response
+      screenshots/ab/abcd….png  named by SHA-256
+
+One call of `append` is one commit. Everything else is written and flushed before the episodes shard
+gets its name, so a process killed at any moment leaves whole commits and, at most, files that nothing
+refers to; those are ignored when the store is opened and removed by the next append. Any number of
+processes may read while one appends; appends of several processes wait for each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gui_agent.errors import DataError, SchemaVersionError
+from gui_agent.observation import Screenshot
+from trajectories.records import SCHEMA_VERSION, EpisodeRecord, Trajectory
+from trajectories.rows import (
+    COMPLETIONS,
+    EPISODES,
+    STEPS,
+    Row,
+    TrajectoryRows,
+    rows_to_trajectory,
+    trajectory_to_rows,
+)
+from trajectories.screenshots import ScreenshotFolder, write_file
+
+FORMAT: Final = "gui-agent-trajectories"
+OnDamage = Literal["raise", "skip"]
+_TABLES: Final = ("completions", "steps", "episodes")
+"""In the order of writing: the episodes shard is the commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """Something in a store that cannot be read, and what to do about it."""
+
+    file: str
+    message: str
+    row: int | None = None
+    episode_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReport:
+    """What `TrajectoryStore.validate` found."""
+
+    num_episodes: int
+    num_steps: int
+    num_screenshots: int
+    num_unreferenced_screenshots: int
+    num_torn_files: int
+    damage: tuple[Damage, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was committed can be read."""
+        return not self.damage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shard:
+    number: int
+    episode_ids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Listing:
+    """What the folder holds."""
+
+    committed: list[int] = field(default_factory=list)
+    torn: list[Path] = field(default_factory=list)
+    next_number: int = 0
+
+
+class TrajectoryStore:
+    """Episodes on disk, in the order in which they were appended."""
+
+    def __init__(self, path: Path, meta: dict[str, Any], *, on_damage: OnDamage) -> None:
+        """Use `create` or `open`."""
+        self.path = path
+        self.meta = meta
+        self.screenshots = ScreenshotFolder(path / "screenshots")
+        self.damage: list[Damage] = []
+        self.num_torn_files = 0
+        self._on_damage = on_damage
+        self._shards: list[_Shard] = []
+        self._place: dict[str, int] = {}
+
+    @classmethod
+    def create(cls, path: str | Path, *, source: dict[str, Any] | None = None) -> Self:
+        """Make an empty store.
+
+        Args:
+            path: a folder that does not exist or is empty.
+            source: provenance, JSON-ready: who made the data, from what, under which licence.
+
+        Raises:
+            DataError: there is something at `path` already.
+        """
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise DataError(
+                f"{path} exists and is not empty; open it with TrajectoryStore.open, or choose another folder"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        meta = {
+            "format": FORMAT,
+            "schema_version": SCHEMA_VERSION,
+            "code_version": _code_version(),
+            "source": source or {},
+        }
+        write_file(path / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False).encode())
+        return cls(path, meta, on_damage="raise")
+
+    @classmethod
+    def open(cls, path: str | Path, *, on_damage: OnDamage = "raise") -> Self:
+        """Open a store for reading and appending.
+
+        Args:
+            path: the folder.
+            on_damage: "raise" stops at the first file that cannot be read; "skip" leaves out what it
+                holds, and lists it in `damage`.
+
+        Raises:
+            DataError: there is no store, or a shard is damaged.
+            SchemaVersionError: a newer program wrote it.
+        """
+        path = Path(path)
+        store = cls(path, _read_meta(path), on_damage=on_damage)
+        store.refresh()
+        return store
+
+    @classmethod
+    def open_or_create(cls, path: str | Path, *, source: dict[str, Any] | None = None) -> Self:
+        """Open the store at `path`, or make an empty one where there is none."""
+        if (Path(path) / "meta.json").exists():
+            return cls.open(path)
+        return cls.create(path, source=source)
+
+    def refresh(self) -> None:
+        """See what other processes have appended since."""
+        listing = _list(self.path)
+        self.num_torn_files = len(listing.torn)
+        if listing.torn and not _is_being_written(self.path):
+            warnings.warn(
+                f"{self.path}: {len(listing.torn)} files of an append that was never finished are ignored; "
+                "the next append removes them",
+                stacklevel=3,
+            )
+        self.damage = [damage for damage in self.damage if damage.row is not None]
+        self._shards = []
+        for number in listing.committed:
+            try:
+                self._shards.append(self._shard(number))
+            except DataError as error:
+                self._damaged(error, _name("episodes", number))
+        self._place = {name: at for at, shard in enumerate(self._shards) for name in shard.episode_ids}
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        return self.trajectories()
+
+    @property
+    def episode_ids(self) -> Sequence[str]:
+        """Ids of all episodes, in order."""
+        return list(self._place)
+
+    def trajectories(self, *, check_screenshots: bool = False) -> Iterator[Trajectory]:
+        """All episodes in order, holding one shard in memory at a time.
+
+        Args:
+            check_screenshots: make sure that every picture an episode refers to is there.
+
+        Raises:
+            DataError: something is damaged (only with on_damage="raise"); names file, row and remedy.
+            SchemaVersionError: an episode was written by a newer program.
+        """
+        for shard in self._shards:
+            yield from self._read_shard(shard, set(shard.episode_ids), check_screenshots)
+
+    def trajectory(self, episode_id: str) -> Trajectory:
+        """One episode.
+
+        Raises:
+            DataError: there is none of that name, or it is damaged.
+        """
+        at = self._place.get(episode_id)
+        if at is not None:
+            for trajectory in self._read_shard(self._shards[at], {episode_id}, False):
+                return trajectory
+        raise DataError(f"{self.path} has no readable episode {episode_id!r}; it holds {len(self)} others")
+
+    def screenshot(self, sha256: str) -> Screenshot:
+        """One picture.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        try:
+            return self.screenshots[sha256]
+        except KeyError as error:
+            raise DataError(self._missing(sha256)) from error
+
+    def record(self, episode_id: str) -> EpisodeRecord:
+        """One episode with its pictures; `DataError` if any of it is missing."""
+        trajectory = self.trajectory(episode_id)
+        screenshots = {sha256: self.screenshot(sha256) for sha256 in trajectory.screenshot_sha256s}
+        return EpisodeRecord(trajectory=trajectory, screenshots=screenshots)
+
+    def append(self, records: EpisodeRecord | Iterable[EpisodeRecord]) -> None:
+        """Add episodes in one commit: after a crash all of them are there, or none.
+
+        Raises:
+            DataError: an episode id is taken, or an episode refers to a picture that is neither in its
+                record nor in the store.
+        """
+        batch = [records] if isinstance(records, EpisodeRecord) else list(records)
+        if not batch:
+            return
+        with _writing(self.path):
+            listing = _list(self.path)
+            if [shard.number for shard in self._shards] != listing.committed:
+                self.refresh()
+            self._remove_torn(listing)
+            self._check_new(batch)
+            self._write_screenshots(batch)
+            self._write_shard(batch, listing.next_number)
+        at = len(self._shards)
+        ids = tuple(record.trajectory.episode_id for record in batch)
+        self._shards.append(_Shard(number=listing.next_number, episode_ids=ids))
+        self._place.update(dict.fromkeys(ids, at))
+
+    def truncate(self, num_episodes: int) -> int:
+        """Forget all episodes after the first `num_episodes` (a checkpoint's high-water mark).
+
+        Newest first, so that a crash on the way leaves a shorter store, never one with a hole. Pictures
+        stay: they may be shown again.
+
+        Returns:
+            How many episodes were removed.
+
+        Raises:
+            DataError: the store holds fewer.
+        """
+        if not 0 <= num_episodes <= len(self):
+            raise DataError(
+                f"{self.path} holds {len(self)} episodes and cannot be cut to {num_episodes}; the checkpoint "
+                "belongs to another store, or episodes were lost: resume from an earlier checkpoint"
+            )
+        removed = len(self) - num_episodes
+        with _writing(self.path):
+            self._cut(num_episodes)
+            _flush_folder(self.path)
+        self.refresh()
+        return removed
+
+    def validate(self) -> StoreReport:
+        """Read everything and say what is damaged, without stopping at the first."""
+        checked = type(self)(self.path, self.meta, on_damage="skip")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            checked.refresh()
+        num_episodes = num_steps = 0
+        referenced: set[str] = set()
+        for trajectory in checked.trajectories(check_screenshots=True):
+            num_episodes += 1
+            num_steps += len(trajectory.steps)
+            referenced.update(trajectory.screenshot_sha256s)
+        stored = set(checked.screenshots)
+        for sha256 in sorted(stored):
+            try:
+                checked.screenshots[sha256]
+            except (DataError, OSError) as error:
+                file = checked.screenshots.file(sha256)
+                checked.damage.append(Damage(file=str(file), message=str(error)))
+        return StoreReport(
+            num_episodes=num_episodes,
+            num_steps=num_steps,
+            num_screenshots=len(stored),
+            num_unreferenced_screenshots=len(stored - referenced),
+            num_torn_files=checked.num_torn_files,
+            damage=tuple(checked.damage),
+        )
+
+    # Writing
+
+    def _check_new(self, batch: Sequence[EpisodeRecord]) -> None:
+        seen: set[str] = set()
+        for record in batch:
+            trajectory = record.trajectory
+            if trajectory.episode_id in self._place or trajectory.episode_id in seen:
+                raise DataError(
+                    f"{self.path} already has an episode {trajectory.episode_id!r}; ids are unique in a "
+                    "store: name the new one otherwise, or truncate the store first when resuming"
+                )
+            seen.add(trajectory.episode_id)
+            for sha256 in trajectory.screenshot_sha256s:
+                if sha256 not in record.screenshots and sha256 not in self.screenshots:
+                    raise DataError(
+                        f"episode {trajectory.episode_id!r} refers to screenshot {sha256}, which is neither "
+                        "in its record nor in the store; append the picture with the episode"
+                    )
+
+    def _write_screenshots(self, batch: Sequence[EpisodeRecord]) -> None:
+        for record in batch:
+            for sha256 in record.trajectory.screenshot_sha256s:
+                if (screenshot := record.screenshots.get(sha256)) is not None:
+                    self.screenshots.add(screenshot)
+
+    def _write_shard(self, batch: Sequence[EpisodeRecord], number: int) -> None:
+        rows = [trajectory_to_rows(record.trajectory) for record in batch]
+        tables = {
+            "completions": ([row for item in rows for row in item.completions], COMPLETIONS),
+            "steps": ([row for item in rows for row in item.steps], STEPS),
+            "episodes": ([item.episode for item in rows], EPISODES),
+        }
+        encoded = {kind: _encode(*tables[kind]) for kind in _TABLES}  # fails before anything is written
+        for kind in _TABLES:
+            write_file(self.path / _name(kind, number), encoded[kind])
+        _flush_folder(self.path)
+
+    def _remove_torn(self, listing: _Listing) -> None:
+        for file in listing.torn:
+            file.unlink(missing_ok=True)
+        self.screenshots.remove_torn()
+        self.num_torn_files = 0
+
+    def _cut(self, num_episodes: int) -> None:
+        end = len(self)
+        for shard in reversed(self._shards):
+            start = end - len(shard.episode_ids)
+            if start >= num_episodes:
+                for kind in reversed(_TABLES):  # the commit goes first
+                    (self.path / _name(kind, shard.number)).unlink(missing_ok=True)
+            elif end > num_episodes:
+                # Steps of the episodes that go stay behind in their shard; nothing refers to them.
+                table = self._table("episodes", shard.number).slice(0, num_episodes - start)
+                write_file(self.path / _name("episodes", shard.number), _to_parquet(table))
+            end = start
+
+    # Reading
+
+    def _shard(self, number: int) -> _Shard:
+        table = self._table("episodes", number, columns=["episode_id", "schema_version"])
+        newest = max(table["schema_version"].to_pylist(), default=0)
+        if newest > SCHEMA_VERSION:
+            raise _too_new(self.path / _name("episodes", number), newest)
+        return _Shard(number=number, episode_ids=tuple(table["episode_id"].to_pylist()))
+
+    def _table(self, kind: str, number: int, *, columns: list[str] | None = None) -> Any:
+        file = self.path / _name(kind, number)
+        try:
+            return pq.read_table(file, columns=columns, partitioning=None)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{file}: the shard is missing, truncated or damaged ({str(error).splitlines()[0]}); restore "
+                "it from a copy, or open the store with on_damage='skip' to use everything else"
+            ) from error
+
+    def _read_shard(self, shard: _Shard, wanted: set[str], check: bool) -> Iterator[Trajectory]:
+        try:
+            episodes = self._table("episodes", shard.number).to_pylist()
+            steps = _by_episode(self._table("steps", shard.number))
+            completions = _by_episode(self._table("completions", shard.number))
+        except DataError as error:
+            self._damaged(error, _name("steps", shard.number))
+            return
+        for position, row in enumerate(episodes):
+            name = row["episode_id"]
+            if name not in wanted:
+                continue
+            rows = TrajectoryRows(
+                episode=row, steps=steps.get(name, ()), completions=completions.get(name, ())
+            )
+            try:
+                trajectory = rows_to_trajectory(rows)
+                if check:
+                    self._check_screenshots(trajectory)
+            except DataError as error:
+                file = _name("episodes", shard.number)
+                located = type(error)(f"{self.path / file}, row {position}: {error}")
+                self._damaged(located, file, row=position, episode_id=name)
+                continue
+            yield trajectory
+
+    def _check_screenshots(self, trajectory: Trajectory) -> None:
+        for sha256 in trajectory.screenshot_sha256s:
+            if sha256 not in self.screenshots:
+                raise DataError(f"episode {trajectory.episode_id!r}: {self._missing(sha256)}")
+
+    def _missing(self, sha256: str) -> str:
+        return (
+            f"{self.screenshots.path / sha256[:2] / sha256}.* : the screenshot is missing; restore the file "
+            "from a copy, or leave out the episodes that show it (on_damage='skip')"
+        )
+
+    def _damaged(
+        self, error: DataError, file: str, *, row: int | None = None, episode_id: str | None = None
+    ) -> None:
+        if self._on_damage == "raise":
+            raise error
+        damage = Damage(file=file, message=str(error), row=row, episode_id=episode_id)
+        if damage not in self.damage:
+            self.damage.append(damage)
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    file = path / "meta.json"
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is no trajectory store: it has no meta.json; check the path") from error
+    except ValueError as error:
+        raise DataError(f"{file} is damaged ({error}); restore it from a copy") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise DataError(f"{file} does not say format {FORMAT!r}; {path} is no trajectory store")
+    if meta["schema_version"] > SCHEMA_VERSION:
+        raise _too_new(file, meta["schema_version"])
+    return meta
+
+
+def _too_new(file: Path, found: int) -> SchemaVersionError:
+    return SchemaVersionError(
+        f"{file} was written with schema {found}, this program reads up to {SCHEMA_VERSION}; upgrade "
+        "gui-agent to read it (nothing was changed)"
+    )
+
+
+def _name(kind: str, number: int) -> str:
+    return f"{kind}-{number:08d}.parquet"
+
+
+def _list(path: Path) -> _Listing:
+    found: dict[str, set[int]] = {kind: set() for kind in _TABLES}
+    listing = _Listing()
+    for file in path.glob("*-*.parquet*"):
+        kind, _, rest = file.name.partition("-")
+        if file.suffix == ".tmp":
+            listing.torn.append(file)
+        elif kind in found and (digits := rest.removesuffix(".parquet")).isdigit():
+            found[kind].add(int(digits))
+    listing.committed = sorted(found["episodes"])
+    for kind in ("steps", "completions"):
+        listing.torn += [path / _name(kind, number) for number in found[kind] - found["episodes"]]
+    listing.next_number = max(listing.committed, default=-1) + 1
+    return listing
+
+
+def _by_episode(table: Any) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {}
+    for row in table.to_pylist():
+        rows.setdefault(row["episode_id"], []).append(row)
+    return rows
+
+
+def _encode(rows: Sequence[Row], schema: Any) -> bytes:
+    try:
+        return _to_parquet(pa.Table.from_pylist(list(rows), schema=schema))
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError) as error:
+        raise DataError(f"an episode holds a value that has no place in the tables: {error}") from error
+
+
+def _to_parquet(table: Any) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Hold the store's lock; the system lets go of it when a process dies."""
+    with (path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_being_written(path: Path) -> bool:
+    try:
+        with (path / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _flush_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _code_version() -> str:
+    try:
+        return version("gui-agent")
+    except PackageNotFoundError:
+        return "unknown"
