@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import takewhile
 
 from gui_agent import __version__
 from gui_agent.cli.commands import COMMANDS, command_class
@@ -100,10 +101,11 @@ def _unknown(arguments: list[str]) -> int:
         return ExitCode.OK if len(arguments) > 1 else ExitCode.USAGE
     if first.startswith("-"):
         raise ConfigError(f"a command must come before {first}; see gui-agent --help")
-    words = [word for word in arguments[:2] if not word.startswith("-")]
-    wrong = " ".join(words) if first in groups else first
-    hint = did_you_mean(wrong, COMMANDS if first in groups or len(words) == 2 else [*COMMANDS, *groups])
-    raise ConfigError(f"unknown command {wrong!r}; {hint}")
+    words = list(takewhile(lambda word: not word.startswith("-"), arguments[:2]))
+    hint = did_you_mean(" ".join(words), COMMANDS)
+    if not hint.startswith("did you mean"):
+        hint = did_you_mean(first, [*COMMANDS, *groups])
+    raise ConfigError(f"unknown command {' '.join(words)!r}; {hint}")
 
 
 def _run_command(name: str, arguments: list[str]) -> int:

@@ -208,14 +208,11 @@ def _read_key(path: Path, here: OptionPath, node: yaml.Node, mark: str, schema: 
 
 
 def _suggest(wrong: OptionPath, schema: Schema) -> str:
-    """Keys that are close, in the same section first, then anywhere."""
-    beside = did_you_mean(wrong[-1], schema.keys_below(wrong[:-1]))
-    if beside.startswith("did you mean"):
-        return beside
+    """The same key in another section, else keys that are close in this one."""
     elsewhere = [option.name for path, option in schema.options.items() if path[-1] == wrong[-1]]
     if elsewhere:
         return "did you mean " + " or ".join(repr(name) for name in elsewhere) + "?"
-    return beside
+    return did_you_mean(wrong[-1], schema.keys_below(wrong[:-1]))
 
 
 def _read_defaults(
