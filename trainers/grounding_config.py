@@ -1,0 +1,102 @@
+"""Settings of grounding: teaching a model where things are on a screen. Imports without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gui_agent.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseStages:
+    """Steps and screens per step of the dense supervision that a model from random weights needs.
+
+    Answers alone teach such a model nothing within minutes: to point, it has to read the words on the
+    screen, match the target's name with one of them, and say where it was, and a wrong answer tells it
+    not which of the three failed. So each is taught by itself, and the answers come last.
+
+    Attributes:
+        vision_steps: the vision tower learns what each cell of a screen shows, and where its centre is.
+        noun_steps: the language model learns to find on the screen what a name refers to.
+        lookup_steps: the language model learns to write the point, many names to a screen.
+        vision_screens: screens per step of the vision stage.
+        noun_screens: screens per step of the noun stage.
+        lookup_screens: screens per step of the lookup stage.
+        lookup_share: of the lookup stage's screens, the share asked about in bare answers, without the
+            turns of a conversation; these are shorter.
+        min_cover: share of a cell that an element has to cover to be what the cell shows.
+    """
+
+    vision_steps: int = 500
+    noun_steps: int = 250
+    lookup_steps: int = 150
+    vision_screens: int = 16
+    noun_screens: int = 24
+    lookup_screens: int = 16
+    lookup_share: float = 0.6
+    min_cover: float = 0.12
+
+    def __post_init__(self) -> None:
+        for name in ("vision_steps", "noun_steps", "lookup_steps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"grounding: {name} is {getattr(self, name)}; expected 0 or more")
+        for name in ("vision_screens", "noun_screens", "lookup_screens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"grounding: {name} is {getattr(self, name)}; expected at least 1")
+        for name in ("lookup_share", "min_cover"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"grounding: {name} is {getattr(self, name)}; expected 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundingConfig:
+    """How to teach a model where things are.
+
+    Attributes:
+        model: checkpoint folder or hub name to start from.
+        output_dir: where metrics are written, and the trained model under `model/`.
+        dense: the stages for a model from random weights; None goes straight to answers, which is right
+            for every pretrained model.
+        answer_steps: steps of supervised answers in the agent's own prompt format, all weights trained.
+        answer_screens: screens per step of the answer stage.
+        questions_per_screen: most names asked about on one screen.
+        goal: what the model is asked, with `{name}` for the name of the target.
+        learning_rate: peak rate of AdamW in every stage; 1e-5 is usual for pretrained models.
+        weight_decay: of matrices; vectors have none.
+        warmup_steps: steps over which each stage's rate rises.
+        max_grad_norm: gradients are clipped to this norm.
+        dtype: of the weights.
+        device: where to train.
+        seed: decides the order of screens and questions.
+        log_every: steps between two lines of metrics.
+        num_eval_questions: questions about held-out screens that the trained model is tested with.
+    """
+
+    model: str
+    output_dir: Path
+    dense: DenseStages | None = field(default_factory=DenseStages)
+    answer_steps: int = 100
+    answer_screens: int = 16
+    questions_per_screen: int = 4
+    goal: str = "tap {name}"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 40
+    max_grad_norm: float = 1.0
+    dtype: str = "float32"
+    device: str = "cpu"
+    seed: int = 0
+    log_every: int = 25
+    num_eval_questions: int = 200
+
+    def __post_init__(self) -> None:
+        for name in ("answer_screens", "questions_per_screen", "warmup_steps", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"grounding: {name} is {getattr(self, name)}; expected at least 1")
+        if self.answer_steps < 0 or self.num_eval_questions < 0:
+            raise ConfigError("grounding: answer_steps and num_eval_questions must not be negative")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"grounding: learning_rate is {self.learning_rate}; expected more than 0")
+        if "{name}" not in self.goal:
+            raise ConfigError(f"grounding: goal is {self.goal!r}; it must contain {{name}}")
