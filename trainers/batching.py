@@ -81,12 +81,13 @@ def micro_batches(rows: Sequence[Row], max_tokens: int) -> list[tuple[Row, ...]]
     """Forward passes over rows: one role each, neighbours share screenshots, within the budget."""
     batches: list[tuple[Row, ...]] = []
     current: list[Row] = []
-    for cluster in sorted(clusters(rows), key=_by_role_and_length):
-        for row in cluster:
-            if current and (row.role is not current[0].role or _cost([*current, row]) > max_tokens):
-                batches.append(tuple(current))
-                current = []
-            current.append(row)
+    longest = 0
+    for row in (row for cluster in sorted(clusters(rows), key=_by_role_and_length) for row in cluster):
+        longest = max(longest, row.num_tokens)
+        if current and (row.role is not current[0].role or (len(current) + 1) * longest > max_tokens):
+            batches.append(tuple(current))
+            current, longest = [], row.num_tokens
+        current.append(row)
     return [*batches, tuple(current)] if current else batches
 
 
