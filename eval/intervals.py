@@ -1,0 +1,58 @@
+"""Intervals around shares and means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_Z_95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate and the bounds of its 95 % interval, all in the unit of the values."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+def bootstrap_mean(values: Sequence[float], *, seed: int = 0, num_resamples: int = 2_000) -> Interval:
+    """Mean with a percentile bootstrap interval over the values; equal seeds give equal bounds.
+
+    Args:
+        values: one per independent unit (an episode, a task), at least one.
+        seed: of the resampling.
+        num_resamples: bootstrap samples.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not values:
+        raise ValueError("a mean of no values does not exist; leave the score out instead")
+    data = np.asarray(values, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    means = data[rng.integers(len(data), size=(num_resamples, len(data)))].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Interval(value=float(data.mean()), low=float(low), high=float(high), count=len(data))
+
+
+def wilson(successes: int, trials: int) -> Interval:
+    """A share with Wilson's interval, which stays honest near 0 and 1.
+
+    Raises:
+        ValueError: there are no trials, or more successes than trials.
+
+    Source: E. B. Wilson, Journal of the American Statistical Association 22, 1927.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes in {trials} trials are impossible")
+    share = successes / trials
+    denominator = 1 + _Z_95**2 / trials
+    centre = (share + _Z_95**2 / (2 * trials)) / denominator
+    half = _Z_95 * math.sqrt(share * (1 - share) / trials + _Z_95**2 / (4 * trials**2)) / denominator
+    return Interval(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half), count=trials)
