@@ -172,9 +172,9 @@ class MobileUseFormat:
                 self._progress(history),
                 f"Next action: {dump_json(self._arguments(expert, geometry))}",
                 f"Do not call the tool now. Inside <{tag}></{tag}> tags, write the reasoning that leads to "
-                "this action as if it were your own choice: restate the goal, take up what was achieved so far, "
-                "decide, and end with an instruction in the imperative. Name elements by how they look, "
-                "write no coordinates, and never mention that the action was given to you.",
+                "this action as if it were your own choice: restate the goal, take up what was achieved "
+                "so far, decide, and end with an instruction in the imperative. Name elements by "
+                "how they look, write no coordinates, and never mention that the action was given to you.",
             ]
         )
         return self._messages(text, screenshot)
