@@ -1,0 +1,85 @@
+"""From the words of a command line to a policy, a prompt format and agents."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gui_agent.agent import FlatAgent
+from gui_agent.device import Device
+from gui_agent.errors import ConfigError
+from gui_agent.formats.registry import get_format
+from gui_agent.policy import Policy, SamplingParams
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentOptions:
+    """Which model acts, and how it is asked.
+
+    Attributes:
+        model: folder or hub name of a Qwen2.5-VL or Qwen3-VL checkpoint.
+        endpoint: base URL of an OpenAI-compatible server to ask instead, such as
+            http://127.0.0.1:8000/v1; `model` is then the name that the server knows.
+        format: prompt format, with options after a colon, such as compact:snap_px=8.
+        temperature: of sampling; 0 takes the most likely token.
+        max_completion_length: tokens of one response.
+        max_batch_size: rows computed at once by a local model.
+        device: where a local model lives, such as cpu or cuda:0.
+        dtype: float32, bfloat16 or float16.
+    """
+
+    model: str = ""
+    endpoint: str = ""
+    format: str = "ui_s1"
+    temperature: float = 0.0
+    max_completion_length: int = 512
+    max_batch_size: int = 64
+    device: str = "cpu"
+    dtype: str = "float32"
+
+    def require_model(self) -> None:
+        """Check what can be checked without loading anything.
+
+        Raises:
+            ConfigError: no model is named, or the format is not known.
+        """
+        if not self.model:
+            raise ConfigError("no model: give --model with a checkpoint folder, a hub name or a served name")
+        get_format(self.format)
+
+    @property
+    def params(self) -> SamplingParams:
+        """How responses are sampled."""
+        return SamplingParams(temperature=self.temperature, max_new_tokens=self.max_completion_length)
+
+
+@asynccontextmanager
+async def open_policy(options: AgentOptions) -> AsyncIterator[Policy]:
+    """Load the local model, or connect to the endpoint, for the time of a command."""
+    options.require_model()
+    if options.endpoint:
+        from gui_agent.policies.openai_http import OpenAIPolicy
+
+        async with OpenAIPolicy(base_url=options.endpoint, model=options.model) as served:
+            yield served
+        return
+    from gui_agent.policies.transformers_loading import load_model
+    from gui_agent.policies.transformers_policy import TransformersPolicy
+
+    model = load_model(options.model, dtype=options.dtype, device=options.device)
+    policy = TransformersPolicy(model, deterministic=False, max_batch_rows=options.max_batch_size)
+    try:
+        yield policy
+    finally:
+        policy.close()
+
+
+def flat_agent_for(policy: Policy, options: AgentOptions) -> Callable[[Device], FlatAgent]:
+    """A function that makes one agent for each episode."""
+    prompt_format = get_format(options.format)
+
+    def agent_for(device: Device) -> FlatAgent:
+        return FlatAgent(policy, prompt_format, params=options.params)
+
+    return agent_for
