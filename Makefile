@@ -1,0 +1,94 @@
+# One command for each thing that is done often; `make help` lists them.
+# Works in a fresh clone with Python 3.11 or newer; choose one with `make PYTHON=/path/to/python3.12 ...`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# Torch on a few cores runs faster with idle threads asleep, and side by side with other tests.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+export TOKENIZERS_PARALLELISM ?= false
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+export PIP_NO_INPUT ?= 1
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; \
+	done)
+# More arguments for pip, such as where to get another build of torch.
+PIP_ARGS ?=
+JOBS ?= 2
+
+# A stamp carries the hash of what it was made from, so that a changed lock installs again.
+HASH := $(shell cat requirements/cpu.lock requirements/dev.lock pyproject.toml 2>/dev/null | cksum | tr ' ' -)
+RUN_STAMP := $(VENV)/.installed-run-$(HASH)
+DEV_STAMP := $(VENV)/.installed-dev-$(HASH)
+PACKAGES := gui_agent devices trajectories trainers eval
+
+.PHONY: help install dev quickstart test check lint typecheck pytest test-slow browser gpu-smoke bench lock wheel clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer (with venv and ensurepip) was not found; set PYTHON=/path/to/python3" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(RUN_STAMP): | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements/cpu.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-run-* && touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements/dev.lock
+	@rm -f $(VENV)/.installed-dev-* && touch $@
+
+install: $(RUN_STAMP) ## create .venv and install what running needs
+
+dev: $(DEV_STAMP) ## create .venv and install what testing needs too
+
+quickstart: $(RUN_STAMP) ## train and judge a tiny agent on a virtual phone, CPU only
+	$(BIN)/gui-agent pipeline --recipe quickstart
+
+test: $(DEV_STAMP) browser lint typecheck pytest ## lint, check types, and run all tests but the slow ones
+
+check: test
+
+lint: $(DEV_STAMP) ## ruff, formatting, order of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+typecheck: $(DEV_STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+pytest: $(DEV_STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not gpu and not device" $(PYTEST_ARGS)
+
+test-slow: $(DEV_STAMP) browser ## the tests that take minutes of CPU
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+browser: $(DEV_STAMP) ## install Debian's Chromium where no browser is found and that is possible
+	@bash tests/install_browser.sh $(BIN)/python
+
+gpu-smoke: $(RUN_STAMP) ## one training step of a small model on a CUDA device
+	$(BIN)/python -m trainers.gpu_smoke
+
+bench: $(RUN_STAMP) ## time the hot paths
+	$(BIN)/gui-agent bench
+
+lock: $(DEV_STAMP) ## write requirements/*.lock from what .venv has
+	$(BIN)/python requirements/make_lock.py
+
+wheel: $(RUN_STAMP) ## build a wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean: ## remove caches and builds
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)
