@@ -12,7 +12,8 @@ TINY_CORPUS = (
     "tap the blue icon",
     "open Settings and turn on Wi-Fi",
     "History: 1. tapped Settings 2. scrolled down",
-    '<tool_call>\n{"name": "mobile_use", "arguments": {"action": "click", "coordinate": [28, 60]}}\n</tool_call>',
+    '<tool_call>\n{"name": "mobile_use", "arguments": {"action": "click", "coordinate": [28, 60]}}\n'
+    "</tool_call>",
 )
 
 
@@ -44,3 +45,11 @@ def tiny_model_dir_qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model_dir_qwen2_5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Qwen2.5-VL checkpoint folder with random weights."""
     return _build("qwen2_5_vl", tmp_path_factory.mktemp("tiny") / "qwen2_5_vl")
+
+
+@pytest.fixture(scope="session", params=["qwen2_5_vl", "qwen3_vl"])
+def tiny_model_dir(request: pytest.FixtureRequest) -> Path:
+    """Each family's checkpoint folder in turn."""
+    name = "tiny_model_dir_qwen3" if request.param == "qwen3_vl" else "tiny_model_dir_qwen2_5"
+    folder: Path = request.getfixturevalue(name)
+    return folder

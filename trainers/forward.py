@@ -142,7 +142,8 @@ def _check_rows(rows: Sequence[TokenRow], screenshots: Mapping[str, Screenshot])
             raise DataError(f"row {i} has an empty prompt or completion; drop it")
         if len(row.image_sha256s) != len(row.image_grids):
             raise ImageTokenError(
-                f"row {i} names {len(row.image_sha256s)} pictures but has {len(row.image_grids)} grids; drop it"
+                f"row {i} names {len(row.image_sha256s)} pictures but has {len(row.image_grids)} grids; "
+                "drop it"
             )
         for sha256 in row.image_sha256s:
             if sha256 not in screenshots:

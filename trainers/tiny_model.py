@@ -121,8 +121,8 @@ class TinyModelConfig:
             raise ConfigError(f"family is {self.family!r}; expected one of {', '.join(PROCESSOR_CLASSES)}")
         if self.hidden_size % (2 * self.num_heads) or self.num_heads % self.num_key_value_heads:
             raise ConfigError(
-                f"{self.num_heads} heads with {self.num_key_value_heads} of keys and values do not fit a width "
-                f"of {self.hidden_size}; each must divide the one before, with an even width per head"
+                f"{self.num_heads} heads with {self.num_key_value_heads} of keys and values do not fit a "
+                f"width of {self.hidden_size}; each must divide the one before, with an even width per head"
             )
         if self.vision_hidden_size % (4 * self.vision_heads):
             raise ConfigError(

@@ -175,8 +175,8 @@ class VisionLanguageModel:
         if actual != expected:
             row = next(i for i, pair in enumerate(zip(actual, expected, strict=True)) if pair[0] != pair[1])
             raise ImageTokenError(
-                f"row {row} of {len(expected)} has {actual[row]} image placeholders for {expected[row]} image "
-                "features; it was truncated or its pictures were lost, drop it"
+                f"row {row} of {len(expected)} has {actual[row]} image placeholders for {expected[row]} "
+                "image features; it was truncated or its pictures were lost, drop it"
             )
         ordered = [features[sha256] for row in images for sha256 in row]
         if not ordered:

@@ -63,8 +63,8 @@ def _sample_rows(model: VisionLanguageModel, rows: Sequence[SamplingRow]) -> lis
     prompt_of_row = [
         prompts.setdefault((row.prompt.token_ids, row.prompt.image_sha256s), len(prompts)) for row in rows
     ]
-    first_row = {index: row for index, row in zip(reversed(prompt_of_row), reversed(rows), strict=True)}
-    batch = _Prefill(model, [first_row[index].prompt for index in range(len(prompts))])
+    prompt_at = {index: row.prompt for index, row in zip(prompt_of_row, rows, strict=True)}
+    batch = _Prefill(model, [prompt_at[index] for index in range(len(prompts))])
     return _decode(model, rows, batch, torch.tensor(prompt_of_row, device=model.device))
 
 
