@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -33,9 +34,14 @@ FORMATS: Final[dict[str, FormatEntry]] = {
 def get_format(name: str, **options: Any) -> PromptFormat:
     """The format of that name; options that are choices may be given as plain strings.
 
+    The name may carry options of its own after a colon, as recipes and flags write them:
+    "compact:snap_px=8,require_thought=true".
+
     Raises:
         ConfigError: no format has that name, it has no such option, or the value is impossible.
     """
+    name, _, written = name.partition(":")
+    options = {**_written_options(name, written), **options}
     entry = FORMATS.get(name)
     if entry is None:
         raise ConfigError(f"unknown prompt format {name!r}; {_suggestion(name, FORMATS)}")
@@ -48,6 +54,19 @@ def get_format(name: str, **options: Any) -> PromptFormat:
     hints = get_type_hints(entry.options)
     values = {key: _choice(f"{name}.{key}", value, hints[key]) for key, value in options.items()}
     return entry.build(entry.options(**values))
+
+
+def _written_options(name: str, written: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for item in filter(None, written.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"prompt format {name!r}: {item!r} is no option; write key=value,key=value")
+        try:
+            options[key.strip()] = json.loads(value)  # numbers, true and false
+        except ValueError:
+            options[key.strip()] = value.strip()
+    return options
 
 
 def _choice(where: str, value: Any, hint: Any) -> Any:
