@@ -275,7 +275,7 @@ class _Trainer:
             optimizer.zero_grad(set_to_none=True)
             progress.advance(task)
             if step % config.log_every == 0 or step == num_steps:
-                line = {"stage": name, "step": step, "loss": float(result.loss), "grad_norm": float(norm)}
+                line = {"stage": name, "step": step, "loss": result.loss.item(), "grad_norm": norm.item()}
                 line |= {f"train/{key}": round(value, 4) for key, value in result.hits.items()}
                 line |= self._held_out_hits(loss_of, num_screens)
                 self.log(

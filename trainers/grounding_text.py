@@ -160,9 +160,9 @@ class TurnWriter:
         name_tokens = self._tokens(name)
         if len(numbers) < 2 or tokens[: len(name_tokens)] != name_tokens:
             raise ConfigError(
-                f"dense grounding needs answers that begin with the name and hold one token per coordinate, but "
-                f"format {self._format.name!r} writes {text!r}, which this model reads as {len(tokens)} tokens; "
-                "use the compact format with a tiny model, or set dense to none"
+                "dense grounding needs answers that begin with the name and hold one token per coordinate, "
+                f"but format {self._format.name!r} writes {text!r}, read as {len(tokens)} tokens; "
+                "use the compact format and a tiny model with its vocabulary, or set dense to none"
             )
         return AnswerTokens(
             token_ids=tokens, num_name_tokens=len(name_tokens), x_token=numbers[-2], y_token=numbers[-1]
