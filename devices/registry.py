@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from gui_agent.device import DeviceFactory, TaskSource
 from gui_agent.errors import ConfigError
+from gui_agent.observation import LabelledScreen
 
 SUITES: Final[dict[str, str]] = {
     "phone": "devices.phone.suites:phone_suite",
@@ -23,6 +24,12 @@ FACTORIES: Final[dict[str, str]] = {
     "phone": "devices.phone.factory:phone_devices",
 }
 """World to the function that takes a number of devices and a suite and returns their factory."""
+
+SCREENS: Final[dict[str, str]] = {
+    "phone": "devices.phone.labelled:suite_screens",
+    "miniwob": "devices.browser.labels:suite_screens",
+}
+"""World to the coroutine that draws labelled screens of a suite: (suite, count, seed) -> screens."""
 
 
 def resolve_suite(name: str) -> TaskSource:
@@ -54,6 +61,19 @@ def resolve_devices(name: str, suite: TaskSource) -> DeviceFactory:
         )
     factory: DeviceFactory = function(int(count or 1), suite)
     return factory
+
+
+async def draw_labelled_screens(suite: TaskSource, count: int, seed: int) -> list[LabelledScreen]:
+    """Screens of a suite with the widgets on them, for learning where things are.
+
+    Raises:
+        ConfigError: the suite's world draws none.
+    """
+    world = suite.suite.partition("/")[0]
+    screens: list[LabelledScreen] = await _function(SCREENS, world, f"labelled screens of {suite.suite!r}")(
+        suite, count, seed
+    )
+    return screens
 
 
 def _function(table: dict[str, str], world: str, what: str) -> Callable[..., Any]:

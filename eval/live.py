@@ -11,14 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eval.intervals import Interval, bootstrap_mean
-
 from gui_agent.actions import Finish, FinishStatus
-from gui_agent.device import Task, TaskSource, Verdict
+from gui_agent.device import EVALUATION_SEED_START, Task, TaskSource, Verdict
 from gui_agent.errors import ConfigError
 from trajectories.records import Trajectory
-
-EVALUATION_SEED_START = 1_000_000
-"""Seeds below are for training, seeds from here on for evaluation."""
 
 
 def training_tasks(source: TaskSource, count: int, *, seed: int) -> list[Task]:

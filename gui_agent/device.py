@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from gui_agent.actions import Action, ParseError
 from gui_agent.matching import MatchResult
@@ -133,6 +133,10 @@ class Task(Protocol):
         ...
 
 
+EVALUATION_SEED_START: Final = 1_000_000
+"""Instances with seeds below are for training, those from here on for evaluation."""
+
+
 class TaskSource(Protocol):
     """A named list of task instances."""
 
@@ -206,6 +210,15 @@ class Demonstrator(Protocol):
 
     async def next_expert_action(self) -> ExpertAction | None:
         """The expert's action at the current state."""
+        ...
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A factory that holds something that must be ended, such as a browser."""
+
+    async def close(self) -> None:
+        """End it; calling it twice is fine."""
         ...
 
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from devices.browser.device import BrowserDevice
-from gui_agent.device import TaskSource
+from devices.browser.factory import BrowserFactory
+from gui_agent.device import EVALUATION_SEED_START, TaskSource
 from gui_agent.errors import DeviceError
 from gui_agent.observation import LabelledScreen
 
@@ -23,7 +24,7 @@ async def labelled_screens(
         device: a leased page; its current task is replaced.
         suite: where the tasks come from.
         count: how many screens, >= 0; screens without a named widget are left out and not counted.
-        seed: chooses the instances; the same seed gives the same screens.
+        seed: chooses the instances, all of them for training; the same seed gives the same screens.
 
     Raises:
         DeviceError: the suite shows screen after screen without a widget.
@@ -32,7 +33,7 @@ async def labelled_screens(
     given = empty = 0
     while given < count:
         template = suite.templates[(given + empty) % len(suite.templates)]
-        await device.reset(suite.task(template, instances.randrange(2**31)))
+        await device.reset(suite.task(template, instances.randrange(EVALUATION_SEED_START)))
         elements = await device.elements()
         if not elements:
             empty += 1
@@ -42,3 +43,9 @@ async def labelled_screens(
         observation = await device.observe()
         yield LabelledScreen(screenshot=observation.screenshot, elements=elements)
         given += 1
+
+
+async def suite_screens(suite: TaskSource, count: int, seed: int) -> list[LabelledScreen]:
+    """As `labelled_screens`, on a page of its own."""
+    async with BrowserFactory(num_devices=1) as factory, factory.lease() as device:
+        return [screen async for screen in labelled_screens(device, suite, count=count, seed=seed)]

@@ -12,6 +12,8 @@ from devices.phone.state import PhoneState
 from devices.phone.suites import PhoneSuite
 from devices.phone.transition import layout_of, perform
 from gui_agent.actions import Action, Button, Click, Direction, Scroll, SystemButton
+from gui_agent.device import TaskSource
+from gui_agent.errors import ConfigError
 from gui_agent.observation import LabelledScreen, Screenshot
 
 _WALK_LENGTH = 5
@@ -43,6 +45,17 @@ def labelled_screens(
             yield LabelledScreen(screenshot=screenshot, elements=shown.elements())
             made += 1
             state = _wandered(state, display, rng)
+
+
+async def suite_screens(suite: TaskSource, count: int, seed: int) -> list[LabelledScreen]:
+    """As `labelled_screens`, in the form that every world has.
+
+    Raises:
+        ConfigError: the suite belongs to another world.
+    """
+    if not isinstance(suite, PhoneSuite):
+        raise ConfigError(f"suite {suite.suite!r} does not run on virtual phones; choose one of phone/…")
+    return list(labelled_screens(suite, count, seed))
 
 
 def _wandered(state: PhoneState, display: PhoneDisplay, rng: random.Random) -> PhoneState:
