@@ -171,11 +171,30 @@ def _wifi(pen: _Pen) -> None:
         pen.arc(0.5, 0.86, radius, 225, 315, width=0.11)
 
 
+def _sun(pen: _Pen) -> None:
+    pen.disc(0.5, 0.5, 0.2)
+    for k in range(8):
+        x, y = math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)
+        pen.line(0.5 + 0.34 * x, 0.5 + 0.34 * y, 0.5 + 0.42 * x, 0.5 + 0.42 * y, width=0.1)
+
+
+def _lock(pen: _Pen) -> None:
+    pen.box(0.18, 0.44, 0.82, 0.92, 0.08)
+    pen.arc(0.5, 0.42, 0.26, 180, 360)
+    pen.disc(0.5, 0.66, 0.07, fill=0)
+
+
+def _battery(pen: _Pen) -> None:
+    pen.box(0.28, 0.14, 0.72, 0.94, 0.08)
+    pen.box(0.4, 0.04, 0.6, 0.2, 0.04)
+
+
 ICONS: Final[dict[str, Callable[[_Pen], None]]] = {
     "gear": _gear, "person": _person, "bubble": _bubble, "note": _note, "clock": _clock, "bell": _bell,
     "music": _music, "phone": _phone, "bin": _bin, "play": _play, "stop": _stop, "next": _next,
     "back": _back, "home": _home, "plus": _plus, "check": _check, "erase": _erase, "cart": _cart,
     "folder": _folder, "calculator": _calculator, "star": _star, "wifi": _wifi,
+    "sun": _sun, "lock": _lock, "battery": _battery,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from devices.phone.display import PhoneDisplay
-from devices.phone.state import Page, PhoneState, change_page, go_home, pop
+from devices.phone.state import Page, PhoneState, change_page, go_home, pop, write
 from devices.phone.view import (
     Bubble,
     Button,
@@ -23,7 +23,6 @@ from devices.phone.view import (
     Node,
     Row,
     Text,
-    TextEffect,
     Tile,
     Tone,
     View,
@@ -85,7 +84,8 @@ class Widget:
         avatar: draw the first letter of the name in a disc.
         scrolls: belongs to the list, so it is cut at the viewport.
         tap: what a tap does.
-        enter: what new text does.
+        hold: what a long press does.
+        field: of the text field that it is, its name.
     """
 
     kind: Kind
@@ -101,7 +101,8 @@ class Widget:
     avatar: bool = False
     scrolls: bool = False
     tap: Effect | None = None
-    enter: TextEffect | None = None
+    hold: Effect | None = None
+    field: str = ""
 
     @property
     def role(self) -> str:
@@ -147,7 +148,7 @@ class Layout:
         """The widget that a tap at the point reaches."""
         for widget in reversed(self.live):
             if widget.box.contains(x, y) and not (widget.scrolls and not self.viewport.contains(x, y)):
-                if widget.tap is not None or widget.enter is not None:
+                if widget.tap is not None:
                     return widget
                 if widget.kind in (Kind.PANEL, Kind.KEYBOARD):
                     return None
@@ -156,7 +157,7 @@ class Layout:
     def find(self, name: str) -> Widget | None:
         """A touchable widget by name, seen or not; keys of the keyboard do not count."""
         for widget in self.live:
-            if widget.name == name and widget.kind is not Kind.KEY and (widget.tap or widget.enter):
+            if widget.name == name and widget.kind is not Kind.KEY and widget.tap:
                 return widget
         return None
 
@@ -165,12 +166,12 @@ class Layout:
         found: list[UiElement] = []
         for widget in self.live:
             if widget.name and (box := self.visible_box(widget)):
-                clickable = widget.tap is not None or widget.enter is not None
+                clickable = widget.tap is not None
                 found.append(UiElement(name=widget.name, role=widget.role, box=box, clickable=clickable))
         return tuple(found)
 
 
-KEY_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+KEY_ROWS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def layout(
@@ -256,7 +257,7 @@ class _Placer:
     def _list(self, nodes: Sequence[Node], page: Page, top: float, bottom: float) -> None:
         self.viewport = self._box(0, top, self.width, bottom)
         first = len(self.widgets)
-        content = self._nodes(nodes, top, page.focus) - top
+        content = self._nodes(nodes, top, page) - top
         self.max_scroll_dp = max(0, round(content - (bottom - top)))
         shift = self.display.px(min(page.scroll_dp, self.max_scroll_dp))
         for index in range(first, len(self.widgets)):
@@ -266,7 +267,7 @@ class _Placer:
                 box = Box(left=box.left, top=box.top - shift, right=box.right, bottom=box.bottom - shift)
             self.widgets[index] = replace(widget, box=box, scrolls=True)
 
-    def _nodes(self, nodes: Sequence[Node], top: float, focus: str) -> float:
+    def _nodes(self, nodes: Sequence[Node], top: float, page: Page) -> float:
         """Place nodes from `top` downward and return the lower end."""
         column = 0
         for node in nodes:
@@ -278,7 +279,7 @@ class _Placer:
                 continue
             if column:
                 column, top = 0, top + self.m.tile_height
-            top += self._node(node, top, focus)
+            top += self._node(node, top, page)
         return top + (self.m.tile_height if column else 0)
 
     def _tile(self, tile: Tile, top: float, column: int) -> None:
@@ -291,7 +292,7 @@ class _Placer:
             )
         )  # fmt: skip
 
-    def _node(self, node: Node, top: float, focus: str) -> float:
+    def _node(self, node: Node, top: float, page: Page) -> float:
         """Place one node over the whole width and return its height."""
         m, width = self.m, self.width
         match node:
@@ -302,6 +303,7 @@ class _Placer:
                 self.widgets.append(
                     Widget(
                         kind=Kind.ROW, box=box, name=node.name, text=node.name, detail=node.detail,
+                        hold=node.hold,
                         icon=node.icon, avatar=node.avatar, trailing=trailing, on=on, tap=node.tap,
                     )
                 )  # fmt: skip
@@ -311,13 +313,13 @@ class _Placer:
                 self._side_by_side(node.items, top + (height - m.button) / 2, scrolls=True)
                 return height
             case Button():
-                return self._node(Buttons(items=(node,)), top, focus)
+                return self._node(Buttons(items=(node,)), top, page)
             case Text():
-                height = m.row * (1.5 if node.large and m.bar_back else 1)
+                line = m.row * (1.5 if node.large and m.bar_back else 1.0)
                 kind = Kind.LARGE_TEXT if node.large else Kind.TEXT
-                box = self._box(0, top, width, top + height)
+                box = self._box(0, top, width, top + line)
                 self.widgets.append(Widget(kind=kind, box=box, name=node.text, text=node.text))
-                return height
+                return line
             case Hero():
                 height = m.hero + 2 * m.margin
                 left = (width - m.hero) / 2
@@ -327,7 +329,7 @@ class _Placer:
                 )
                 return height
             case Bubble():
-                span = width * 0.66
+                span = width * min(0.9, max(0.4, 0.2 + 0.022 * len(node.text) * (1 if m.bar_back else 2.9)))
                 left = width - m.margin - span if node.ours else m.margin
                 box = self._box(left, top + m.gap, left + span, top + m.row - m.gap)
                 self.widgets.append(
@@ -335,16 +337,17 @@ class _Placer:
                 )
                 return m.row
             case Field():
-                height = float(m.row)
-                box = self._box(m.margin, top + m.gap / 2, width - m.margin, top + height - m.gap / 2)
+                box = self._box(m.margin, top + m.gap / 2, width - m.margin, top + m.row - m.gap / 2)
                 self.widgets.append(
                     Widget(
-                        kind=Kind.FIELD, box=box, name=node.name, text=node.value or node.name,
-                        detail="" if node.value else "hint", on=focus == node.name,
-                        tap=_focus(node.name), enter=node.enter,
+                        kind=Kind.FIELD, box=box, name=node.name, text=page.value(node.name) or node.name,
+                        detail="" if page.value(node.name) else "hint",
+                        on=page.focus == node.name,
+                        tap=_focus(node.name),
+                        field=node.name,
                     )
                 )  # fmt: skip
-                return height
+                return m.row
             case Tile():
                 raise AssertionError("tiles are placed by _tile")
             case _:
@@ -404,11 +407,11 @@ class _Placer:
 
     def _keyboard(self, view: View, page: Page) -> float:
         """Place the keyboard and return its height."""
-        field_node = next((n for n in view.nodes if isinstance(n, Field) and n.name == page.focus), None)
-        if field_node is None:
+        if not any(isinstance(node, Field) and node.name == page.focus for node in view.nodes):
             return 0
+        name, value = page.focus, page.value(page.focus)
         m = self.m
-        height = 4 * m.key + 2 * m.gap
+        height = (len(KEY_ROWS) + 1) * m.key + 2 * m.gap
         top = self.bottom - height
         self.widgets.append(Widget(kind=Kind.KEYBOARD, box=self._box(0, top, self.width, self.bottom)))
         unit = self.width / 10
@@ -416,11 +419,11 @@ class _Placer:
             left = (self.width - unit * len(letters)) / 2
             y = top + m.gap + index * m.key
             for offset, letter in enumerate(letters):
-                self._key(letter, left + offset * unit, y, unit, _typed(field_node, letter))
-        y = top + m.gap + 3 * m.key
-        erase = _replaced(field_node, field_node.value[:-1])
+                self._key(letter, left + offset * unit, y, unit, _written(name, value + letter))
+        y = top + m.gap + len(KEY_ROWS) * m.key
+        erase = _written(name, value[:-1])
         self._key("delete key", 0, y, unit * 2.5, erase, icon="erase")
-        self._key("space", unit * 2.5, y, unit * 5, _typed(field_node, " "))
+        self._key("space", unit * 2.5, y, unit * 5, _written(name, value + " "))
         self._key("hide", unit * 7.5, y, unit * 2.5, hide_keyboard, icon="check")
         return height
 
@@ -453,9 +456,5 @@ def _focus(name: str) -> Effect:
     return lambda state: change_page(state, focus=name)
 
 
-def _typed(node: Field, letters: str) -> Effect:
-    return _replaced(node, node.value + letters)
-
-
-def _replaced(node: Field, value: str) -> Effect:
-    return lambda state: node.enter(state, value)
+def _written(field_name: str, value: str) -> Effect:
+    return lambda state: write(state, field_name, value)

@@ -21,6 +21,14 @@ SYSTEM: Final = "system"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What stands on one text field."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One screen of one app.
 
@@ -30,6 +38,7 @@ class Page:
         item: what the screen is about (a contact, a note), if anything.
         scroll_dp: how far its list is scrolled down.
         focus: the text field that has the keyboard; "" is none.
+        form: what was written on its text fields; lost when the page is left.
     """
 
     app: str
@@ -37,6 +46,16 @@ class Page:
     item: str = ""
     scroll_dp: int = 0
     focus: str = ""
+    form: tuple[Entry, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Which screen it is, in one word: "contacts/contact/anna"."""
+        return f"{self.app}/{self.name}/{self.item}"
+
+    def value(self, field_name: str) -> str:
+        """What stands on a text field of this page."""
+        return next((entry.value for entry in self.form if entry.name == field_name), "")
 
     def same_place(self, other: Page) -> bool:
         """Whether both show the same screen, scrolled or not."""
@@ -64,6 +83,10 @@ class PhoneState:
         num_steps: gestures so far; the clock follows it.
         popup_seed: decides when pop-ups come and which.
         popup_rate: chance of a pop-up after a gesture, in [0, 1].
+        simple: apps leave out whatever needs typing, scrolling or many words.
+        answer: what the agent has told the user.
+        visited: screens that have been in front since the episode began, sorted; kept for experts
+            that must have read something before they use it.
     """
 
     stack: tuple[Page, ...] = (Page(app=LAUNCHER),)
@@ -73,6 +96,9 @@ class PhoneState:
     num_steps: int = 0
     popup_seed: int = 0
     popup_rate: float = 0.0
+    simple: bool = False
+    answer: str = ""
+    visited: tuple[str, ...] = ()
 
     @property
     def page(self) -> Page:
@@ -110,6 +136,12 @@ def go_home(state: PhoneState) -> PhoneState:
 def open_app(state: PhoneState, app: str) -> PhoneState:
     """The phone showing the first screen of an app."""
     return replace(state, stack=(replace(state.stack[0], focus=""), Page(app=app)))
+
+
+def write(state: PhoneState, field_name: str, value: str) -> PhoneState:
+    """The phone with other words on a text field of the page in front."""
+    rest = tuple(entry for entry in state.page.form if entry.name != field_name)
+    return change_page(state, form=(*rest, Entry(name=field_name, value=value)))
 
 
 def change_page(state: PhoneState, **changes: Any) -> PhoneState:
@@ -221,8 +253,8 @@ def state_from_json(text: str, app_types: Mapping[str, type]) -> PhoneState:
 
 
 def state_key(state: PhoneState) -> str:
-    """Equal for phones that differ in nothing but the clock and the status bar; 32 hex digits."""
+    """Equal for phones that differ in nothing but the clock and where the agent has been; 32 hex digits."""
     data = to_jsonable(state)
-    del data["num_steps"], data["start_minute"]
+    del data["num_steps"], data["start_minute"], data["visited"]
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

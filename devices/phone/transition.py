@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from devices.phone.apps.launcher import HOME_SCREEN, POPUPS
 from devices.phone.apps.registry import view_of
 from devices.phone.display import PhoneDisplay
-from devices.phone.layout import Layout, back, layout
-from devices.phone.state import SYSTEM, Page, PhoneState, change_page, go_home, open_app, push
+from devices.phone.layout import Layout, back, hide_keyboard, layout
+from devices.phone.state import SYSTEM, Page, PhoneState, change_page, go_home, open_app, push, write
 from gui_agent.actions import (
     Action,
+    Answer,
     Button,
     Click,
     Direction,
@@ -30,7 +31,20 @@ from gui_agent.actions import (
 )
 
 ACTION_SPACE: frozenset[type] = frozenset(
-    {Click, DoubleClick, LongPress, Swipe, Drag, Scroll, TypeText, SystemButton, OpenApp, Wait, Finish}
+    {
+        Click,
+        DoubleClick,
+        LongPress,
+        Swipe,
+        Drag,
+        Scroll,
+        TypeText,
+        SystemButton,
+        OpenApp,
+        Wait,
+        Answer,
+        Finish,
+    }
 )
 
 
@@ -74,18 +88,26 @@ def perform(state: PhoneState, action: Action, display: PhoneDisplay, shown: Lay
     change = _apply(state, action, display, shown)
     if change.error is not None or isinstance(action, Finish):
         return change
-    return replace(change, state=_with_popup(replace(change.state, num_steps=state.num_steps + 1)))
+    place = change.state.page.place
+    visited = state.visited if place in state.visited else tuple(sorted((*state.visited, place)))
+    after = replace(change.state, num_steps=state.num_steps + 1, visited=visited)
+    return Change(state=_with_popup(after))
 
 
 def _apply(state: PhoneState, action: Action, display: PhoneDisplay, shown: Layout) -> Change:
     match action:
         case Click(x=x, y=y) | DoubleClick(x=x, y=y) | LongPress(x=x, y=y):
             widget = shown.at(x, y)
-            return Change(state=widget.tap(state) if widget is not None and widget.tap else state)
+            if widget is None or widget.tap is None:
+                return Change(state=state)
+            effect = widget.hold if isinstance(action, LongPress) and widget.hold else widget.tap
+            return Change(state=effect(state))
         case SystemButton(button=Button.BACK):
             return Change(state=back(state))
         case SystemButton(button=Button.HOME):
             return Change(state=go_home(state))
+        case SystemButton(button=Button.ENTER):
+            return Change(state=hide_keyboard(state))
         case Scroll(direction=direction):
             return Change(state=_scrolled(state, direction, display, shown))
         case Swipe(y=y, to_y=to_y) | Drag(y=y, to_y=to_y):
@@ -94,6 +116,8 @@ def _apply(state: PhoneState, action: Action, display: PhoneDisplay, shown: Layo
             return _typed(state, text, shown)
         case OpenApp(name=name):
             return _opened(state, name)
+        case Answer(text=text):
+            return Change(state=replace(state, answer=text))
         case Wait() | Finish():
             return Change(state=state)
         case _:
@@ -123,9 +147,8 @@ def _dragged(state: PhoneState, distance_dp: int, shown: Layout) -> PhoneState:
 
 def _typed(state: PhoneState, text: str, shown: Layout) -> Change:
     for widget in shown.live:
-        if widget.enter is not None and widget.on:
-            old = "" if widget.detail == "hint" else widget.text
-            return Change(state=widget.enter(state, old + text))
+        if widget.field and widget.on:
+            return Change(state=write(state, widget.field, state.page.value(widget.field) + text))
     return Change(state=state, error="no text field has the focus; tap one first")
 
 

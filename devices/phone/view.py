@@ -13,7 +13,6 @@ from enum import StrEnum
 from devices.phone.state import PhoneState
 
 Effect = Callable[[PhoneState], PhoneState]
-TextEffect = Callable[[PhoneState, str], PhoneState]
 
 
 class Tone(StrEnum):
@@ -41,6 +40,7 @@ class Row:
     Attributes:
         name: what is written on it.
         tap: what a tap does; None for a line that only informs.
+        hold: what a long press does, if that is something else.
         detail: a second, smaller text.
         icon: a picture in front of the text.
         avatar: draw the first letter of the name in a coloured disc in front.
@@ -50,6 +50,7 @@ class Row:
 
     name: str
     tap: Effect | None = None
+    hold: Effect | None = None
     detail: str = ""
     icon: str = ""
     avatar: bool = False
@@ -103,14 +104,9 @@ class Bubble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A line to write on. It has the keyboard when the page's focus is its name.
-
-    `enter` receives the whole new text.
-    """
+    """A line to write on, part of the page's form. It has the keyboard when the page's focus is its name."""
 
     name: str
-    value: str
-    enter: TextEffect
 
 
 Node = Tile | Row | Button | Buttons | Text | Hero | Bubble | Field

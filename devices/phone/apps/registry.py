@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from devices.phone.apps import chats, clock, contacts, launcher, music, notes, settings
+from devices.phone.apps import (
+    calculator,
+    chats,
+    clock,
+    contacts,
+    files,
+    launcher,
+    music,
+    notes,
+    settings,
+    shop,
+)
 from devices.phone.apps.app import App
 from devices.phone.state import LAUNCHER, Page, PhoneState
 from devices.phone.view import View
 
 APPS: Final[dict[str, App]] = {
-    module.APP.name: module.APP for module in (settings, contacts, chats, notes, clock, music)
+    module.APP.name: module.APP
+    for module in (settings, contacts, chats, notes, clock, music, calculator, files, shop)
 }
 APP_DATA_TYPES: Final[dict[str, type]] = {
     LAUNCHER: launcher.LauncherData,

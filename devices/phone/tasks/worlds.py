@@ -8,10 +8,10 @@ from typing import Final
 
 from devices.phone.apps.chats import Chat, ChatsData, Message
 from devices.phone.apps.clock import ClockData
-from devices.phone.apps.contacts import ContactsData
+from devices.phone.apps.contacts import ContactsData, Person
 from devices.phone.apps.launcher import LauncherData
 from devices.phone.apps.music import MusicData
-from devices.phone.apps.notes import NotesData
+from devices.phone.apps.notes import Note, NotesData
 from devices.phone.apps.settings import SWITCHES, SettingsData
 from devices.phone.state import LAUNCHER, Look, PhoneState
 
@@ -46,9 +46,9 @@ def quickstart_phone(rng: random.Random) -> PhoneState:
     apps = {
         LAUNCHER: LauncherData(order=tuple(rng.sample(QUICKSTART_APPS, len(QUICKSTART_APPS)))),
         "settings": SettingsData(order=tuple(rng.sample(SWITCHES, len(SWITCHES))), on=_settings_on(rng)),
-        "contacts": ContactsData(names=people),
+        "contacts": ContactsData(people=tuple(Person(name=name) for name in people)),
         "chats": ChatsData(chats=chats),
-        "notes": NotesData(titles=_some(rng, NOTE_TITLES, 3)),
+        "notes": NotesData(notes=tuple(Note(title=title) for title in _some(rng, NOTE_TITLES, 3))),
         "clock": ClockData(alarms=alarms, on=_subset(rng, alarms)),
         "music": MusicData(song=rng.randrange(3), playing=rng.random() < 0.5),
     }
@@ -56,5 +56,9 @@ def quickstart_phone(rng: random.Random) -> PhoneState:
         accent=rng.randrange(4), wallpaper=rng.randrange(4), battery_percent=rng.randrange(20, 100, 10)
     )
     return PhoneState(
-        apps=apps, look=look, start_minute=rng.randrange(24 * 60), popup_seed=rng.randrange(2**31)
+        apps=apps,
+        look=look,
+        start_minute=rng.randrange(24 * 60),
+        popup_seed=rng.randrange(2**31),
+        simple=True,
     )
