@@ -112,9 +112,10 @@ def _line(title: str, group: Sequence[ResultRow]) -> str:
         f"{row.seed}: {row.success:.0%} ({row.success_low:.0%}–{row.success_high:.0%})"
         for row in sorted(group, key=lambda row: row.seed)
     )
+    score = f"{statistics.fmean(scores):.3f}" if scores else "–"
     return (
         f"| {title} | {len(group)} | {statistics.fmean(successes):.1%} "
-        f"| {min(successes):.0%}–{max(successes):.0%} | {seeds} | {f'{statistics.fmean(scores):.3f}' if scores else '–'} "
+        f"| {min(successes):.0%}–{max(successes):.0%} | {seeds} | {score} "
         f"| {statistics.fmean(row.cpu_s for row in group):.0f} "
         f"| {statistics.fmean(row.device_steps for row in group):.0f} |"
     )
