@@ -372,11 +372,12 @@ MATCHERS: Final[dict[str, ActionMatcher]] = {
 
 
 def get_matcher(name: str) -> ActionMatcher:
-    """The matcher of that name.
+    """The matcher of that name; "default" stands for the recommended one.
 
     Raises:
         ConfigError: there is none; the message suggests the closest name.
     """
+    name = "ui_s1" if name == "default" else name
     if name in MATCHERS:
         return MATCHERS[name]
     close = difflib.get_close_matches(name, MATCHERS, n=1)

@@ -1,0 +1,582 @@
+"""Advantage estimators: rewards of sibling episodes become one number per row.
+
+Vocabulary: a *row* is one completion, that is one step of one episode in one role; a *group* holds
+sibling episodes of one task or expert trajectory; a *cluster* holds the rows whose values are compared
+to each other. Everything is float64 numpy; a cluster of one row, or of equal values, gives exactly 0.
+
+Shape letters: N rows.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gui_agent.errors import ConfigError
+from gui_agent.policy import AgentRole
+from trainers.config import Compat
+from trainers.returns import Floats, discounted_returns
+from trainers.rewards import StepReward
+from trajectories.records import Trajectory
+
+Codes = npt.NDArray[np.int64]
+_EQUAL: Final = 1e-6
+"""Values that differ by less than this are equal: their spread is rounding noise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatorRow:
+    """What an estimator may know of a completion.
+
+    Attributes:
+        group_id: equal for siblings.
+        episode_id: of the episode.
+        step: time within the episode.
+        reward: of this step.
+        episode_reward: of the whole episode; the same for all its rows.
+        matched: the agent's action was the expert's; True where there is no expert.
+        state_key: equal for equal states; None if unknown, which is equal to nothing.
+        role: part of the agent; roles are never compared to each other.
+    """
+
+    group_id: str
+    episode_id: str
+    step: int
+    reward: float
+    episode_reward: float = 0.0
+    matched: bool = True
+    state_key: str | None = None
+    role: AgentRole = AgentRole.ACTOR
+
+
+class Rng(Protocol):
+    """The one thing that estimators draw: numpy's Generator has it, and RandomState."""
+
+    def permutation(self, x: int, /) -> npt.NDArray[Any]:
+        """The numbers below `x` in random order."""
+        ...
+
+
+class AdvantageEstimator(Protocol):
+    """One advantage per row, in the order of the rows; a pure function of rows and generator."""
+
+    def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
+        """Estimate."""
+        ...
+
+
+class NormMode(StrEnum):
+    """How values are compared within a cluster."""
+
+    MEAN_STD_NORM = "mean_std_norm"
+    """Minus the mean, divided by the deviation (n - 1 in the denominator) plus eps."""
+    MEAN_NORM = "mean_norm"
+    """Minus the mean."""
+
+
+class Statistics(StrEnum):
+    """What the mean and deviation of episode values are taken over."""
+
+    EPISODES = "episodes"
+    """One value per episode."""
+    ROWS = "rows"
+    """One value per row: long episodes weigh more."""
+
+
+class EpisodeReturn(StrEnum):
+    """What UI-S1's episode advantage compares."""
+
+    FINAL = "final"
+    """The reward of the last step, as the paper's text says."""
+    FIRST = "first"
+    """The return of the first step."""
+    SUM = "sum"
+    """All rewards, without discount."""
+    ROW = "row"
+    """The reward of the row itself, as the release does; not an episode value at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvantageTerms:
+    """An advantage and what it is made of, each of shape (N,)."""
+
+    combined: Floats
+    episode: Floats
+    step: Floats
+    step_value: Floats
+    """What the step term compared: a return or a reward."""
+    step_clusters: Codes
+    """Numbers of the step clusters, in order of first appearance."""
+
+
+def cluster_codes(labels: Sequence[Hashable]) -> Codes:
+    """Numbers for labels, 0, 1, …, in order of first appearance."""
+    codes: dict[Hashable, int] = {}
+    return np.array([codes.setdefault(label, len(codes)) for label in labels], dtype=np.int64)
+
+
+def normalise(
+    values_N: Floats,
+    codes_N: Codes,
+    *,
+    mode: NormMode = NormMode.MEAN_STD_NORM,
+    eps: float = 1e-6,
+    counted_N: npt.NDArray[np.bool_] | None = None,
+    raw_singletons: bool = False,
+) -> Floats:
+    """Compare each value with those of its cluster, in linear time.
+
+    Args:
+        values_N: what to compare.
+        codes_N: cluster of each row, small whole numbers.
+        mode: centre, or centre and scale.
+        eps: added to the deviation, in the unit of the values.
+        counted_N: rows that enter mean and deviation, at least one per cluster; None counts all.
+        raw_singletons: a cluster with one counted row has mean 0 and deviation 1 (a quirk of releases);
+            otherwise its rows get 0.
+
+    Returns:
+        Shape (N,). Clusters whose counted values differ by less than 1e-6 get exactly 0.
+    """
+    if not len(values_N):
+        return np.zeros(0)
+    num = int(codes_N.max()) + 1
+    counted = np.ones(len(values_N), dtype=bool) if counted_N is None else counted_N
+    values, codes = values_N[counted], codes_N[counted]
+    count = np.bincount(codes, minlength=num)
+    mean = np.bincount(codes, values, minlength=num) / np.maximum(count, 1)
+    squares = np.bincount(codes, (values - mean[codes]) ** 2, minlength=num)
+    deviation = np.sqrt(squares / np.maximum(count - 1, 1))
+    highest, lowest = np.full(num, -np.inf), np.full(num, np.inf)
+    np.maximum.at(highest, codes, values)
+    np.minimum.at(lowest, codes, values)
+    single = count == 1
+    if raw_singletons:
+        mean, deviation = np.where(single, 0.0, mean), np.where(single, 1.0, deviation)
+    equal = (highest - lowest < _EQUAL) & ~(single & raw_singletons)
+    result = values_N - mean[codes_N]
+    if mode is NormMode.MEAN_STD_NORM:
+        result = result / (deviation[codes_N] + eps)
+    return np.where(equal[codes_N], 0.0, result)
+
+
+def _group_keys(rows: Sequence[EstimatorRow]) -> list[Hashable]:
+    return [(row.group_id, row.role) for row in rows]
+
+
+def _rollout_keys(rows: Sequence[EstimatorRow]) -> list[Hashable]:
+    return [(row.group_id, row.episode_id, row.role) for row in rows]
+
+
+def _rewards(rows: Sequence[EstimatorRow]) -> Floats:
+    return np.array([row.reward for row in rows], dtype=np.float64)
+
+
+def _returns(rows: Sequence[EstimatorRow], gamma: float, *, cut: bool, includes_mismatch: bool) -> Floats:
+    return discounted_returns(
+        _rewards(rows),
+        [row.matched or not cut for row in rows],
+        _rollout_keys(rows),
+        [row.step for row in rows],
+        gamma=gamma,
+        cut_includes_mismatch=includes_mismatch,
+    )
+
+
+def _first_rows(rows: Sequence[EstimatorRow]) -> npt.NDArray[np.bool_]:
+    """True at the earliest row of each rollout."""
+    keys = _rollout_keys(rows)
+    first: dict[Hashable, int] = {}
+    for index, (key, row) in enumerate(zip(keys, rows, strict=True)):
+        if key not in first or row.step < rows[first[key]].step:
+            first[key] = index
+    chosen = np.zeros(len(rows), dtype=bool)
+    chosen[list(first.values())] = True
+    return chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeTerm:
+    """Compares whole episodes with their siblings.
+
+    Attributes:
+        mode, eps: see `normalise`.
+        statistics: what mean and deviation are taken over.
+        raw_singletons: see `normalise`.
+
+    Source: GRPO, arXiv:2402.03300; GiGPO, arXiv:2505.10978, equation 3.
+    """
+
+    mode: NormMode = NormMode.MEAN_STD_NORM
+    eps: float = 1e-6
+    statistics: Statistics = Statistics.EPISODES
+    raw_singletons: bool = False
+
+    def of(self, rows: Sequence[EstimatorRow], values_N: Floats) -> Floats:
+        """The term of each row; `values_N` are the rows' episode values."""
+        return normalise(
+            values_N,
+            cluster_codes(_group_keys(rows)),
+            mode=self.mode,
+            eps=self.eps,
+            counted_N=_first_rows(rows) if self.statistics is Statistics.EPISODES else None,
+            raw_singletons=self.raw_singletons,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrpoAdvantage:
+    """A = (R - mean) / (std + eps) over the episodes of a group, for every row of an episode.
+
+    Source: DeepSeekMath, arXiv:2402.03300, section 4.1.2 (outcome supervision).
+    """
+
+    episode_term: EpisodeTerm = EpisodeTerm()
+
+    def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
+        """The advantage and its parts; there is no step term."""
+        rewards = np.array([row.episode_reward for row in rows], dtype=np.float64)
+        episode = self.episode_term.of(rows, rewards)
+        nothing = np.zeros(len(rows))
+        return AdvantageTerms(
+            combined=episode,
+            episode=episode,
+            step=nothing,
+            step_value=nothing,
+            step_clusters=np.arange(len(rows)),
+        )
+
+    def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
+        """One advantage per row."""
+        return [float(value) for value in self.terms(rows, rng).combined]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UiS1Advantage:
+    """A = A_episode + omega * A_step, the step term over equal steps of siblings.
+
+    Attributes:
+        gamma: discount of the step returns.
+        step_weight: omega.
+        episode_weight: 0 leaves the episode term out.
+        episode_return: what the episode term compares.
+        episode_term: how it compares it.
+        cut_includes_mismatch: see `discounted_returns`.
+
+    Source: UI-S1, arXiv:2509.11543, equations 9 to 12 (reference vectors `uis1_advantage`).
+    """
+
+    gamma: float = 0.5
+    step_weight: float = 1.0
+    episode_weight: float = 1.0
+    episode_return: EpisodeReturn = EpisodeReturn.FINAL
+    episode_term: EpisodeTerm = EpisodeTerm()
+    cut_includes_mismatch: bool = True
+
+    def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
+        """The advantage and its parts."""
+        returns = _returns(rows, self.gamma, cut=True, includes_mismatch=self.cut_includes_mismatch)
+        clusters = cluster_codes([(row.group_id, row.role, row.step) for row in rows])
+        step = normalise(returns, clusters, mode=self.episode_term.mode, eps=self.episode_term.eps)
+        episode = self.episode_term.of(rows, self._episode_values(rows, returns))
+        return AdvantageTerms(
+            combined=self.episode_weight * episode + self.step_weight * step,
+            episode=episode,
+            step=step,
+            step_value=returns,
+            step_clusters=clusters,
+        )
+
+    def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
+        """One advantage per row."""
+        return [float(value) for value in self.terms(rows, rng).combined]
+
+    def _episode_values(self, rows: Sequence[EstimatorRow], returns: Floats) -> Floats:
+        rewards, keys = _rewards(rows), _rollout_keys(rows)
+        if self.episode_return is EpisodeReturn.ROW:
+            return rewards
+        values: dict[Hashable, float] = {}
+        for index in sorted(range(len(rows)), key=lambda index: rows[index].step):
+            key = keys[index]
+            match self.episode_return:
+                case EpisodeReturn.FINAL:
+                    values[key] = rewards[index]
+                case EpisodeReturn.FIRST:
+                    values.setdefault(key, returns[index])
+                case EpisodeReturn.SUM:
+                    values[key] = values.get(key, 0.0) + rewards[index]
+        return np.array([values[key] for key in keys], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GigpoAdvantage:
+    """A = A_episode + omega * A_step, the step term over equal states of siblings, whatever the step.
+
+    Attributes:
+        gamma: discount of the step returns, which run to the end of the episode.
+        step_weight: omega.
+        similarity: None compares state keys exactly; a threshold in (0, 1) joins a state to the first
+            cluster whose first member is at least that similar as text (difflib's ratio; the result
+            depends on the order of rows, and the cost is the number of states times clusters).
+        episode_term: how episodes are compared.
+
+    Source: GiGPO, arXiv:2505.10978, equations 3 to 9 (reference vectors `gigpo`).
+    """
+
+    gamma: float = 0.95
+    step_weight: float = 1.0
+    similarity: float | None = None
+    episode_term: EpisodeTerm = EpisodeTerm()
+
+    def __post_init__(self) -> None:
+        if self.similarity is not None and not 0 < self.similarity < 1:
+            raise ConfigError(f"similarity is {self.similarity}; expected a threshold in (0, 1), or None")
+
+    def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
+        """The advantage and its parts."""
+        returns = _returns(rows, self.gamma, cut=False, includes_mismatch=True)
+        clusters = anchor_clusters(rows, self.similarity)
+        step = normalise(returns, clusters, mode=self.episode_term.mode, eps=self.episode_term.eps)
+        episode_rewards = np.array([row.episode_reward for row in rows], dtype=np.float64)
+        episode = self.episode_term.of(rows, episode_rewards)
+        return AdvantageTerms(
+            combined=episode + self.step_weight * step,
+            episode=episode,
+            step=step,
+            step_value=returns,
+            step_clusters=clusters,
+        )
+
+    def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
+        """One advantage per row."""
+        return [float(value) for value in self.terms(rows, rng).combined]
+
+
+def anchor_clusters(rows: Sequence[EstimatorRow], similarity: float | None = None) -> Codes:
+    """Rows of siblings that were in the same, or a similar, state; see `GigpoAdvantage`."""
+    labels: list[Hashable] = []
+    leaders: dict[Hashable, list[str]] = {}
+    for index, row in enumerate(rows):
+        group = (row.group_id, row.role)
+        if row.state_key is None:
+            labels.append(index)
+        elif similarity is None:
+            labels.append((group, row.state_key))
+        else:
+            known = leaders.setdefault(group, [])
+            labels.append((group, _leader(row.state_key, known, similarity)))
+    return cluster_codes(labels)
+
+
+def _leader(state: str, known: list[str], threshold: float) -> int:
+    for index, leader in enumerate(known):
+        if are_similar(state, leader, threshold):
+            return index
+    known.append(state)
+    return len(known) - 1
+
+
+def are_similar(text: str, other: str, threshold: float) -> bool:
+    """Whether difflib's ratio of two texts reaches the threshold."""
+    if text == other:
+        return True
+    matcher = difflib.SequenceMatcher(None, text, other)
+    # The quick ratios are upper bounds.
+    return (
+        matcher.real_quick_ratio() >= threshold
+        and matcher.quick_ratio() >= threshold
+        and matcher.ratio() >= threshold
+    )
+
+
+class DrawWithin(StrEnum):
+    """Whose rows SRGPO may put into one random cluster."""
+
+    BATCH = "batch"
+    GROUP = "group"
+    EPISODE = "episode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SrgpoAdvantage:
+    """A = A_episode + omega * A_step, the step term over random clusters of rows, undiscounted.
+
+    Attributes:
+        cluster_size: rows per cluster, the last one may be smaller; -1 puts all into one.
+        step_weight: omega.
+        within: whose rows may meet.
+        episode_term: how episodes are compared.
+
+    Needs step rewards that can be compared across states and tasks.
+
+    Source: SRGPO (SeeNav-Agent), as released (reference vectors `srgpo`); its `sample_within_task`,
+    which has no effect there, works here.
+    """
+
+    cluster_size: int = 16
+    step_weight: float = 0.5
+    within: DrawWithin = DrawWithin.BATCH
+    episode_term: EpisodeTerm = EpisodeTerm()
+
+    def __post_init__(self) -> None:
+        if self.cluster_size == 0 or self.cluster_size < -1:
+            raise ConfigError(f"cluster_size is {self.cluster_size}; expected 1 or more, or -1 for all rows")
+
+    def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
+        """The advantage and its parts."""
+        rewards = _rewards(rows)
+        clusters = self.draw(rows, rng)
+        step = normalise(rewards, clusters, mode=self.episode_term.mode, eps=self.episode_term.eps)
+        episode_rewards = np.array([row.episode_reward for row in rows], dtype=np.float64)
+        episode = self.episode_term.of(rows, episode_rewards)
+        return AdvantageTerms(
+            combined=episode + self.step_weight * step,
+            episode=episode,
+            step=step,
+            step_value=rewards,
+            step_clusters=clusters,
+        )
+
+    def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
+        """One advantage per row."""
+        return [float(value) for value in self.terms(rows, rng).combined]
+
+    def draw(self, rows: Sequence[EstimatorRow], rng: Rng) -> Codes:
+        """Random clusters: every row is in exactly one."""
+        pools: dict[Hashable, list[int]] = {}
+        for index, row in enumerate(rows):
+            pools.setdefault(self._pool(row), []).append(index)
+        labels: list[Hashable] = [None] * len(rows)
+        for number, pool in enumerate(pools.values()):
+            size = len(pool) if self.cluster_size == -1 else self.cluster_size
+            for position, chosen in enumerate(rng.permutation(len(pool))):
+                labels[pool[chosen]] = (number, position // size)
+        return cluster_codes(labels)
+
+    def _pool(self, row: EstimatorRow) -> Hashable:
+        match self.within:
+            case DrawWithin.BATCH:
+                return row.role
+            case DrawWithin.GROUP:
+                return row.role, row.group_id
+            case DrawWithin.EPISODE:
+                return row.role, row.group_id, row.episode_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatorSettings:
+    """What every estimator is built from; each takes what it knows.
+
+    Attributes:
+        gamma: discount; None takes the method's published value.
+        step_weight: omega; None takes the method's published value.
+        mode: how values are compared within a cluster.
+        compat: `release` reproduces the methods' released code.
+    """
+
+    gamma: float | None = None
+    step_weight: float | None = None
+    mode: NormMode = NormMode.MEAN_STD_NORM
+    compat: Compat = Compat.PAPER
+
+    @property
+    def episode_term(self) -> EpisodeTerm:
+        """How episodes are compared under these settings."""
+        if self.compat is Compat.RELEASE:
+            return EpisodeTerm(mode=self.mode, statistics=Statistics.ROWS, raw_singletons=True)
+        return EpisodeTerm(mode=self.mode)
+
+
+def _or(value: float | None, published: float) -> float:
+    return published if value is None else value
+
+
+def _ui_s1(settings: EstimatorSettings) -> AdvantageEstimator:
+    release = settings.compat is Compat.RELEASE
+    return UiS1Advantage(
+        gamma=_or(settings.gamma, 0.5),
+        step_weight=_or(settings.step_weight, 1.0),
+        episode_return=EpisodeReturn.ROW if release else EpisodeReturn.FINAL,
+        episode_term=settings.episode_term,
+        cut_includes_mismatch=not release,
+    )
+
+
+def _ui_s1_offline(settings: EstimatorSettings) -> AdvantageEstimator:
+    # Group-relative advantages of single steps: the reward of a step among siblings at the same step.
+    return UiS1Advantage(gamma=0.0, episode_weight=0.0, episode_term=settings.episode_term)
+
+
+def _grpo(settings: EstimatorSettings) -> AdvantageEstimator:
+    return GrpoAdvantage(episode_term=settings.episode_term)
+
+
+def _gigpo(settings: EstimatorSettings) -> AdvantageEstimator:
+    return GigpoAdvantage(
+        gamma=_or(settings.gamma, 0.95),
+        step_weight=_or(settings.step_weight, 1.0),
+        episode_term=settings.episode_term,
+    )
+
+
+def _gigpo_similarity(settings: EstimatorSettings) -> AdvantageEstimator:
+    return GigpoAdvantage(
+        gamma=_or(settings.gamma, 0.95),
+        step_weight=_or(settings.step_weight, 1.0),
+        similarity=0.95,
+        episode_term=settings.episode_term,
+    )
+
+
+def _srgpo(settings: EstimatorSettings) -> AdvantageEstimator:
+    return SrgpoAdvantage(step_weight=_or(settings.step_weight, 0.5), episode_term=settings.episode_term)
+
+
+ESTIMATORS: Final[dict[str, Callable[[EstimatorSettings], AdvantageEstimator]]] = {
+    "ui_s1": _ui_s1,
+    "ui_s1_offline": _ui_s1_offline,
+    "grpo": _grpo,
+    "gigpo": _gigpo,
+    "gigpo_similarity": _gigpo_similarity,
+    "srgpo": _srgpo,
+}
+
+
+def get_estimator(name: str, settings: EstimatorSettings | None = None) -> AdvantageEstimator:
+    """The estimator of that name; `ConfigError` with a suggestion if there is none."""
+    build = ESTIMATORS.get(name)
+    if build is None:
+        close = difflib.get_close_matches(name, ESTIMATORS, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"unknown algorithm {name!r}; {hint}known are {', '.join(ESTIMATORS)}")
+    return build(settings or EstimatorSettings())
+
+
+def estimator_rows(trajectory: Trajectory, rewards: Sequence[StepReward]) -> list[EstimatorRow]:
+    """One row per completion of an episode, in the order in which they were sampled.
+
+    Args:
+        trajectory: with its completions.
+        rewards: one per step.
+    """
+    total = sum(reward.value for reward in rewards)
+    return [
+        EstimatorRow(
+            group_id=trajectory.group_id or trajectory.task_id,
+            episode_id=trajectory.episode_id,
+            step=step.index,
+            reward=reward.value,
+            episode_reward=total,
+            matched=step.match is None or step.match.exact_match,
+            state_key=step.state_key_before,
+            role=sampled.role,
+        )
+        for step, reward in zip(trajectory.steps, rewards, strict=True)
+        for sampled in step.completions
+    ]
