@@ -156,7 +156,7 @@ class PhoneDevice:
             return Outcome(verdict=Verdict.SUCCESS, progress=1.0, detail="the goal is reached")
         if self._num_needed_at_start is None:
             self._num_needed_at_start = num_expert_actions(plan, plan.start, self.display) or 1
-        needed = num_expert_actions(plan, replace(state, popup_rate=0.0), self.display)
+        needed = num_expert_actions(plan, state, self.display)
         if needed is None:
             return Outcome(verdict=Verdict.FAILURE, progress=0.0, detail="the goal is out of reach now")
         progress = max(0.0, 1.0 - needed / self._num_needed_at_start)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from devices.phone.display import QUICKSTART_DISPLAY, PhoneDisplay
+from devices.phone.display import PHONE_DISPLAY, QUICKSTART_DISPLAY, PhoneDisplay
+from devices.phone.tasks.multi_app import MULTI_APP_TEMPLATES
 from devices.phone.tasks.oracle import num_expert_actions
 from devices.phone.tasks.quickstart import QUICKSTART_TEMPLATES
+from devices.phone.tasks.single_app import SINGLE_APP_TEMPLATES
 from devices.phone.tasks.task import Build, PhoneTask
 from gui_agent.errors import ConfigError
 
@@ -65,6 +67,10 @@ class PhoneSuite:
 
 _SUITES: Final[dict[str, PhoneSuite]] = {
     "quickstart": PhoneSuite(name="quickstart", builds=QUICKSTART_TEMPLATES, display=QUICKSTART_DISPLAY),
+    "phone": PhoneSuite(
+        name="phone", builds={**SINGLE_APP_TEMPLATES, **MULTI_APP_TEMPLATES}, display=PHONE_DISPLAY
+    ),
+    "multi_app": PhoneSuite(name="multi_app", builds=MULTI_APP_TEMPLATES, display=PHONE_DISPLAY),
 }
 
 

@@ -20,10 +20,8 @@ from devices.phone.apps.app import App
 from devices.phone.state import LAUNCHER, Page, PhoneState
 from devices.phone.view import View
 
-APPS: Final[dict[str, App]] = {
-    module.APP.name: module.APP
-    for module in (settings, contacts, chats, notes, clock, music, calculator, files, shop)
-}
+_MODULES: Final = (settings, contacts, chats, notes, clock, music, calculator, files, shop)
+APPS: Final[dict[str, App]] = {module.APP.name: module.APP for module in _MODULES}
 APP_DATA_TYPES: Final[dict[str, type]] = {
     LAUNCHER: launcher.LauncherData,
     **{name: app.data for name, app in APPS.items()},

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, assert_never
 
 from devices.phone.display import PhoneDisplay
 from devices.phone.layout import Layout, Widget
 from devices.phone.state import SYSTEM, PhoneState
-from devices.phone.tasks.plan import Enter, Plan, Press, Tap
+from devices.phone.tasks.plan import Enter, Hold, Plan, Press, Say, Tap
 from devices.phone.transition import layout_of, perform
-from gui_agent.actions import Action, Button, Click, Finish, Swipe, SystemButton, TypeText
+from gui_agent.actions import Action, Answer, Button, Click, Finish, LongPress, Swipe, SystemButton, TypeText
 from gui_agent.device import ExpertAction
 from gui_agent.observation import Box
 
@@ -38,13 +39,17 @@ def expert_action(
             return ExpertAction(action=SystemButton(button=button), thought=button.value)
         case Enter(text=text):
             return ExpertAction(action=TypeText(text=text), thought=text)
+        case Say(text=text):
+            return ExpertAction(action=Answer(text=text), thought="answer")
         case Tap(name=name):
             return _tap(name, shown)
+        case Hold(name=name):
+            return _tap(name, shown, hold=True)
         case _:
             assert_never(move)
 
 
-def _tap(name: str, shown: Layout) -> ExpertAction | None:
+def _tap(name: str, shown: Layout, *, hold: bool = False) -> ExpertAction | None:
     widget = shown.find(name)
     if widget is None:
         # What is wanted is not here at all: an open keyboard or a wrong turn hides it.
@@ -53,7 +58,8 @@ def _tap(name: str, shown: Layout) -> ExpertAction | None:
     if box is None:
         return _scroll(widget, shown.viewport)
     x, y = box.center
-    return ExpertAction(action=Click(x=x, y=y), boxes=(box,), thought=name)
+    action: Action = LongPress(x=x, y=y) if hold else Click(x=x, y=y)
+    return ExpertAction(action=action, boxes=(box,), thought=name)
 
 
 def _scroll(widget: Widget, viewport: Box) -> ExpertAction:
@@ -69,7 +75,11 @@ def _scroll(widget: Widget, viewport: Box) -> ExpertAction:
 
 
 def num_expert_actions(plan: Plan, state: PhoneState, display: PhoneDisplay) -> int | None:
-    """How many actions the expert needs from this state, `Finish` not counted; None if it cannot."""
+    """How many actions the expert needs from this state, `Finish` not counted; None if it cannot.
+
+    Pop-ups to come are not counted.
+    """
+    state = replace(state, popup_rate=0.0)
     for count in range(_HORIZON):
         expert = expert_action(plan, state, display)
         if expert is None:

@@ -34,7 +34,21 @@ class Enter:
     text: str
 
 
-Move = Tap | Press | Enter
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Press the widget of this name for long."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Say:
+    """Tell the user this answer."""
+
+    text: str
+
+
+Move = Tap | Hold | Press | Enter | Say
 Route = Callable[[PhoneState], "Move | None"]
 Condition = Callable[[PhoneState], bool]
 
@@ -58,10 +72,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """One page of a way, and the widget on the page before that leads to it."""
+    """One page of a way, and the widget on the page before that leads to it when tapped or held."""
 
     page: Page
     via: str
+    hold: bool = False
 
 
 def way(app: str, *stops: Stop) -> tuple[Stop, ...]:
@@ -84,7 +99,35 @@ def towards(state: PhoneState, stops: Sequence[Stop]) -> Move | None:
         same_app = matching > 0 and pages[-1].app == stops[0].page.app
         return Press(button=Button.BACK if same_app else Button.HOME)
     if matching < len(stops):
-        return Tap(name=stops[matching].via)
+        stop = stops[matching]
+        return Hold(name=stop.via) if stop.hold else Tap(name=stop.via)
+    return None
+
+
+def step(app: str, name: str, item: str = "", *, via: str = "", hold: bool = False) -> Stop:
+    """A stop, reached by the widget named like its item unless `via` names another."""
+    return Stop(page=Page(app=app, name=name, item=item), via=via or item or name, hold=hold)
+
+
+def reading(state: PhoneState, stops: Sequence[Stop]) -> Move | None:
+    """The next move to have seen the last stop once; None when it has been seen."""
+    return None if stops[-1].page.place in state.visited else towards(state, stops)
+
+
+def filling(state: PhoneState, **values: str) -> Move | None:
+    """The next move to write these values on the form in front; None when they stand there.
+
+    Wrong words are got rid of by leaving the page, which throws its form away.
+    """
+    for name, wanted in values.items():
+        written = state.page.value(name)
+        if written == wanted:
+            continue
+        if not wanted.startswith(written):
+            return Press(button=Button.BACK)
+        if state.page.focus != name:
+            return Tap(name=name)
+        return Enter(text=wanted[len(written) :])
     return None
 
 
