@@ -13,17 +13,17 @@ from typing import Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from devices.registry import resolve_devices, resolve_suite
+from devices.registry import resolve_suite
 from eval.live import evaluation_tasks, training_tasks
 from gui_agent.agent import Agent
 from gui_agent.cli.agents import AgentOptions, flat_agent_for, open_policy
+from gui_agent.cli.devices import default_devices, open_devices
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import Device, DeviceFactory, StopReason, Task, TaskSource, Verdict
 from gui_agent.errors import DeviceError
 from trajectories.collect import CollectStats, EpisodeLabels, collect_episodes, demonstrator_for, group_jobs
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
-
 
 _BATCH: Final = 64
 _BATCH_S: Final = 10.0
@@ -84,11 +84,10 @@ class Collect:
             self.agent.require_model()
         actor = self.agent.model or "the suite's experts"
         print(f"would run {len(tasks)} instances of {len(source.templates)} templates of {self.suite}")
-        print(f"acting: {actor}; devices: {self._device_words()}; store: {self.output}")
+        print(
+            f"acting: {actor}; devices: {self.devices or default_devices(self.suite)}; store: {self.output}"
+        )
         return 0
-
-    def _device_words(self) -> str:
-        return self.devices or f"{self.suite.partition('/')[0]}".replace("miniwob", "browser") + ":1"
 
     def _tasks(self, source: TaskSource) -> list[Task]:
         if self.split is Split.TRAIN:
@@ -98,12 +97,12 @@ class Collect:
 
     async def _run(self) -> int:
         source = resolve_suite(self.suite)
-        factory = resolve_devices(self._device_words(), source)
-        if not self.agent.model:
-            return await self._collect(source, factory, demonstrator_for, "oracle")
-        async with open_policy(self.agent) as policy:
-            agent_for = flat_agent_for(policy, self.agent)
-            return await self._collect(source, factory, agent_for, self.agent.model)
+        async with open_devices(self.devices, source) as factory:
+            if not self.agent.model:
+                return await self._collect(source, factory, demonstrator_for, "oracle")
+            async with open_policy(self.agent) as policy:
+                agent_for = flat_agent_for(policy, self.agent)
+                return await self._collect(source, factory, agent_for, self.agent.model)
 
     async def _collect(
         self, source: TaskSource, factory: DeviceFactory, agent_for: Callable[[Device], Agent], name: str
@@ -126,7 +125,7 @@ class Collect:
                     suite=self.suite,
                     split=self.split.value,
                     policy_name=name,
-                    device_name=self._device_words(),
+                    device_name=self.devices or default_devices(self.suite),
                 ),
                 time_limit_s=self.time_limit_s or None,
                 record_elements=self.elements,

@@ -1,0 +1,225 @@
+"""`gui-agent eval run`: live success on held-out instances, and replay of recorded trajectories."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from devices.registry import resolve_suite
+from eval.live import LiveScore, evaluation_tasks, live_score
+from eval.sop import sop_score
+from eval.steps import step_score
+from gui_agent import __version__
+from gui_agent.cli.agents import AgentOptions, flat_agent_for, open_policy
+from gui_agent.cli.collect import progress_bar
+from gui_agent.cli.config import plain
+from gui_agent.cli.devices import open_devices
+from gui_agent.cli.stopwatch import Stopwatch
+from gui_agent.device import DeviceFactory, Task
+from gui_agent.errors import ConfigError
+from gui_agent.matching import get_matcher
+from gui_agent.policy import Policy
+from trajectories.collect import EpisodeLabels, collect_episodes, group_jobs
+from trajectories.records import EpisodeRecord, Trajectory
+from trajectories.replay import ReplayFactory, ReplaySource
+from trajectories.store import TrajectoryStore
+
+_CONCURRENCY = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalRun:
+    """Score a model: live on held-out instances of a suite, by replay of recorded trajectories, or both.
+
+    Live success is judged by each task's own check on instances that training never draws. Replay gives
+    SOP (progress before the first mismatch with the model's own history) and single-step metrics with
+    the expert's history. The report names everything the figures depend on: suite, instances, matcher,
+    prompt format, resolution and code version. At temperature 0 a second run gives the same figures.
+
+    Examples:
+        gui-agent eval run --recipe quickstart --agent.model runs/quickstart/semi_online/model
+        gui-agent eval run --suite miniwob/quickstart --devices browser:2 --agent.model runs/web/model
+        gui-agent eval run --data runs/android_control --agent.endpoint http://127.0.0.1:8000/v1 \\
+            --agent.model UI-S1-7B --matcher distance_only --output-dir runs/eval
+
+    Attributes:
+        agent: the model to score.
+        output_dir: where eval.json and the evaluated episodes go.
+        suite: tasks to run live; empty skips live evaluation.
+        devices: where to run them, such as phone:4; by default one device of the suite's world.
+        episodes_per_template: held-out instances of every template.
+        training_data: store of the training trajectories; instances that begin in the same state with
+            the same goal as one of them are left out and counted.
+        data: store of trajectories to replay; empty skips replay.
+        max_trajectories: replay only the first so many; 0 replays all.
+        matcher: rules that decide whether two actions are the same deed.
+        seed: of sampling noise and of the bootstrap.
+    """
+
+    agent: AgentOptions = field(default_factory=AgentOptions)
+    output_dir: Path = Path("runs/eval")
+    suite: str = ""
+    devices: str = ""
+    episodes_per_template: int = 20
+    training_data: Path | None = None
+    data: Path | None = None
+    max_trajectories: int = 0
+    matcher: str = "ui_s1"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.suite and self.data is None:
+            raise ConfigError("nothing to score: give --suite for live tasks, --data for replay, or both")
+        if self.episodes_per_template < 1:
+            raise ConfigError(f"episodes_per_template is {self.episodes_per_template}; expected 1 or more")
+
+    def run(self) -> int:
+        """Evaluate, print a table and write eval.json."""
+        report = asyncio.run(self.evaluate())
+        _print(report)
+        return 0
+
+    def dry_run(self) -> int:
+        """Resolve everything that can be resolved without a model."""
+        self.agent.require_model()
+        get_matcher(self.matcher)
+        if self.suite:
+            tasks = evaluation_tasks(resolve_suite(self.suite), self.episodes_per_template)
+            print(f"would run {len(tasks)} held-out instances of {self.suite}")
+        if self.data is not None:
+            print(f"would replay {len(TrajectoryStore.open(self.data))} trajectories of {self.data}")
+        return 0
+
+    async def evaluate(self) -> dict[str, Any]:
+        """All figures as JSON-ready values; they are also in `output_dir`/eval.json."""
+        watch = Stopwatch()
+        report: dict[str, Any] = {"code_version": __version__, "config": plain(self)}
+        async with open_policy(self.agent) as policy:
+            if self.suite:
+                report["live"] = await self._live(policy)
+            if self.data is not None:
+                report["replay"] = await self._replay(policy, self.data)
+        report |= {"cpu_s": round(watch.cpu_s, 2), "wall_s": round(watch.wall_s, 2)}
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        (self.output_dir / "eval.json").write_text(json.dumps(report, indent=1) + "\n")
+        return report
+
+    async def _live(self, policy: Policy) -> dict[str, Any]:
+        suite = resolve_suite(self.suite)
+        tasks = evaluation_tasks(suite, self.episodes_per_template)
+        async with open_devices(self.devices, suite) as factory:
+            records = await self._play(policy, tasks, factory, "live")
+        known = _starts(TrajectoryStore.open(self.training_data)) if self.training_data else set()
+        unseen = [record.trajectory for record in records if not _starts([record.trajectory]) & known]
+        _keep(self.output_dir / "episodes", records)
+        score = live_score(unseen, seed=self.seed)
+        return {
+            "suite": self.suite,
+            "first_seed": tasks[0].seed,
+            "instances": len(tasks),
+            "seen_in_training": len(records) - len(unseen),
+            "resolution": _resolution(unseen),
+            **_live_json(score),
+        }
+
+    async def _replay(self, policy: Policy, data: Path) -> dict[str, Any]:
+        store = TrajectoryStore.open(data)
+        trajectories = list(store)[: self.max_trajectories or None]
+        matcher = get_matcher(self.matcher)
+        report: dict[str, Any] = {
+            "data": str(data),
+            "matcher": matcher.name,
+            "trajectories": len(trajectories),
+        }
+        for name, single in (("sop", False), ("steps", True)):
+            source = ReplaySource(trajectories, store.screenshots, single_step=single, on_damage="skip")
+            budget = 0
+            factory = ReplayFactory(matcher=matcher, patch_budget=budget)
+            records = await self._play(policy, source.tasks, factory, name)
+            played = [record.trajectory for record in records]
+            lengths = [task.max_steps for task in source.tasks]
+            report[name] = asdict(step_score(played) if single else sop_score(played, lengths))
+            report["refused"] = [asdict(refusal) for refusal in source.refused]
+        return report
+
+    async def _play(
+        self, policy: Policy, tasks: Sequence[Task], factory: DeviceFactory, what: str
+    ) -> list[EpisodeRecord]:
+        records = []
+        with progress_bar() as progress:
+            bar = progress.add_task(what, total=len(tasks))
+            episodes = collect_episodes(
+                group_jobs(tasks, seed=self.seed, prefix=f"{what}-"),
+                factory,
+                flat_agent_for(policy, self.agent),
+                concurrency=max(1, min(factory.capacity, _CONCURRENCY)),
+                ordered=True,
+                labels=EpisodeLabels(suite=self.suite, split="eval", policy_name=self.agent.model),
+            )
+            async for record in episodes:
+                records.append(record)
+                progress.advance(bar)
+        return records
+
+
+def _starts(trajectories: Iterable[Trajectory]) -> set[tuple[str, str | None]]:
+    """What an instance is to an agent: the goal, and the state in which it begins."""
+    return {
+        (trajectory.goal, trajectory.steps[0].state_key_before)
+        for trajectory in trajectories
+        if trajectory.steps
+    }
+
+
+def _keep(path: Path, records: Sequence[EpisodeRecord]) -> None:
+    """Store the episodes; those of an earlier evaluation into the same folder are replaced."""
+    store = TrajectoryStore.open_or_create(path, source={"made_by": "eval run"})
+    store.truncate(0)
+    store.append(records)
+
+
+def _resolution(trajectories: Sequence[Trajectory]) -> str:
+    sizes = {f"{step.width_px}x{step.height_px}" for trajectory in trajectories for step in trajectory.steps}
+    return ", ".join(sorted(sizes))
+
+
+def _live_json(score: LiveScore) -> dict[str, Any]:
+    data = asdict(score)
+    interval = data.pop("success")
+    if interval is None:
+        return {"success": None, "success_low": None, "success_high": None, **data}
+    bounds = {"success_low": interval["low"], "success_high": interval["high"]}
+    return {"success": interval["value"], **bounds, **data}
+
+
+def _print(report: dict[str, Any]) -> None:
+    console = Console()
+    if live := report.get("live"):
+        table = Table("template", "success", "progress", "episodes", "unscored", "steps", title=live["suite"])
+        for row in live["templates"]:
+            figures = [_percent(row["success"]), _percent(row["progress"]), str(row["scored"])]
+            steps = "–" if row["mean_steps"] is None else f"{row['mean_steps']:.1f}"
+            table.add_row(row["template"], *figures, str(row["unscored"]), steps)
+        console.print(table)
+        bounds = f"{_percent(live['success_low'])} to {_percent(live['success_high'])}"
+        console.print(
+            f"success {_percent(live['success'])} (95 % interval {bounds}) of {live['scored']} episodes, "
+            f"{live['unscored']} unscored, {live['claimed_but_failed']} claimed success and failed"
+        )
+    if replay := report.get("replay"):
+        sop, steps = replay["sop"], replay["steps"]
+        console.print(f"replay of {replay['trajectories']} trajectories, matcher {replay['matcher']}:")
+        console.print(f"  SOP {sop}")
+        console.print(f"  single steps {steps}")
+    console.print(f"{report['cpu_s']:.1f} CPU-s, {report['wall_s']:.1f} s")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
