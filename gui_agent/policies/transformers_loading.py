@@ -163,7 +163,7 @@ def load_adapter(
         raise ConfigError(f"{folder}: no adapter_config.json; expected a folder written by save_adapter")
     if model.peft_model is None:
         model.peft_model = PeftModel.from_pretrained(
-            model.model, str(folder), adapter_name=adapter, is_trainable=trainable
+            model.network, str(folder), adapter_name=adapter, is_trainable=trainable
         )
         return
     if adapter in model.peft_model.peft_config:
