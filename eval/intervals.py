@@ -56,3 +56,33 @@ def wilson(successes: int, trials: int) -> Interval:
     centre = (share + _Z_95**2 / (2 * trials)) / denominator
     half = _Z_95 * math.sqrt(share * (1 - share) / trials + _Z_95**2 / (4 * trials**2)) / denominator
     return Interval(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half), count=trials)
+
+
+def bootstrap_ratio(
+    numerators: Sequence[float], denominators: Sequence[float], *, seed: int = 0, num_resamples: int = 2_000
+) -> Interval:
+    """A share of all parts of all units, with a percentile bootstrap interval that draws whole units.
+
+    For figures over steps: the steps of one task are not independent, so tasks are drawn.
+
+    Args:
+        numerators: parts that count, by unit.
+        denominators: all parts, by unit; units without any carry no weight.
+        seed: of the resampling.
+        num_resamples: bootstrap samples.
+
+    Raises:
+        ValueError: the lengths differ, or no unit has any part.
+    """
+    if len(numerators) != len(denominators):
+        raise ValueError(f"{len(numerators)} numerators for {len(denominators)} denominators")
+    pairs = np.array(
+        [pair for pair in zip(numerators, denominators, strict=True) if pair[1] > 0], dtype=np.float64
+    )
+    if not len(pairs):
+        raise ValueError("a share of nothing does not exist; leave the score out instead")
+    rng = np.random.default_rng(seed)
+    sums = pairs[rng.integers(len(pairs), size=(num_resamples, len(pairs)))].sum(axis=1)
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
+    value = float(pairs[:, 0].sum() / pairs[:, 1].sum())
+    return Interval(value=value, low=float(low), high=float(high), count=len(pairs))

@@ -1,0 +1,137 @@
+"""Which groups are worth an update: those whose siblings differ (dynamic sampling).
+
+Source: DAPO, arXiv:2503.14476, section 3.2; the statistics are those of UI-S1's release (reference
+vectors `dapo_filter`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from gui_agent.errors import ConfigError
+from trainers.advantages import EstimatorRow
+from trainers.returns import discounted_returns
+
+
+class FilterMetric(StrEnum):
+    """Which rows' values a group is judged by."""
+
+    SEQ_FUTURE_REWARD = "seq_future_reward"
+    """Returns of the first step (UI-S1's choice)."""
+    SEQ_FINAL_REWARD = "seq_final_reward"
+    """Values at the last step that any rollout of the group reached; rollouts that ended earlier do not
+    count, so do not use it but to compare."""
+    SEQ_REWARD = "seq_reward"
+    """The same as `seq_final_reward`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterResult:
+    """What a filter did.
+
+    Attributes:
+        kept: groups to learn from, in order of first appearance.
+        deviations: population deviation (ddof 0) of every group.
+        num_single: groups that were kept because they have one value only.
+    """
+
+    kept: tuple[str, ...]
+    deviations: dict[str, float]
+    num_single: int
+
+    @property
+    def num_groups(self) -> int:
+        """Groups judged."""
+        return len(self.deviations)
+
+    @property
+    def num_dropped(self) -> int:
+        """Groups left out."""
+        return self.num_groups - len(self.kept)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Counts for a log."""
+        return {
+            "filter/num_groups": self.num_groups,
+            "filter/num_kept": len(self.kept),
+            "filter/num_dropped": self.num_dropped,
+            "filter/num_single": self.num_single,
+            "filter/mean_std": float(np.mean(list(self.deviations.values()))) if self.deviations else 0.0,
+        }
+
+
+def filter_groups(
+    groups_N: Sequence[str],
+    steps_N: Sequence[int],
+    values_N: Sequence[float],
+    *,
+    metric: FilterMetric = FilterMetric.SEQ_FUTURE_REWARD,
+    threshold: float = 0.3,
+) -> FilterResult:
+    """Keep groups whose values deviate by more than the threshold, and groups with one value.
+
+    Args:
+        groups_N: group of each row.
+        steps_N: time of each row within its rollout, from 0.
+        values_N: discounted returns for `seq_future_reward`, rewards otherwise.
+        metric: which rows count.
+        threshold: deviation to exceed, in the unit of the values.
+
+    Raises:
+        ConfigError: the threshold is negative.
+    """
+    if threshold < 0:
+        raise ConfigError(f"filter threshold is {threshold}; expected 0 or more")
+    last: dict[str, int] = {}
+    for group, step in zip(groups_N, steps_N, strict=True):
+        last[group] = max(step, last.get(group, step))
+    values: dict[str, list[float]] = {}
+    for group, step, value in zip(groups_N, steps_N, values_N, strict=True):
+        if step == (0 if metric is FilterMetric.SEQ_FUTURE_REWARD else last[group]):
+            values.setdefault(group, []).append(value)
+    deviations = {group: float(np.std(np.asarray(found))) for group, found in values.items()}
+    single = {group for group, found in values.items() if len(found) == 1}
+    kept = tuple(group for group in values if group in single or deviations[group] > threshold)
+    return FilterResult(kept=kept, deviations=deviations, num_single=len(single))
+
+
+def filter_rows(
+    rows: Sequence[EstimatorRow],
+    *,
+    gamma: float,
+    threshold: float = 0.3,
+    metric: FilterMetric = FilterMetric.SEQ_FUTURE_REWARD,
+    cut_includes_mismatch: bool = True,
+) -> FilterResult:
+    """`filter_groups` on estimator rows; the returns are computed here. Roles share a group's verdict.
+
+    Args:
+        rows: of whole groups.
+        gamma: discount of the returns.
+        threshold: deviation to exceed.
+        metric: which rows count.
+        cut_includes_mismatch: see `discounted_returns`.
+    """
+    rollouts = [(row.group_id, row.episode_id, row.role) for row in rows]
+    values = [row.reward for row in rows]
+    if metric is FilterMetric.SEQ_FUTURE_REWARD:
+        values = discounted_returns(
+            values,
+            [row.matched for row in rows],
+            rollouts,
+            [row.step for row in rows],
+            gamma=gamma,
+            cut_includes_mismatch=cut_includes_mismatch,
+        ).tolist()
+    return filter_groups(
+        [row.group_id for row in rows],
+        [row.step for row in rows],
+        values,
+        metric=metric,
+        threshold=threshold,
+    )
