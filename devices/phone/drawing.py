@@ -271,11 +271,13 @@ class _Painter:
 
     def detail_lines(self, widget: Widget, left: int, right: int, middle: int, color: Color) -> None:
         m = self.m
-        if not m.bar_back:  # one line: the detail stands at the right
+        if not m.bar_back:  # one line: the detail takes what room is left at the right
             self.text(widget.text, left, middle, m.text, color, width=right - left)
-            self.text(
-                widget.detail, right, middle, m.small, self.colors.faint, width=right - left, align="right"
-            )
+            left += _text_mask(_fitted(widget.text, self.px(m.text), right - left), self.px(m.text)).width
+            room = right - left - self.px(m.margin)
+            if room >= self.px(m.small * 2):
+                faint = self.colors.faint
+                self.text(widget.detail, right, middle, m.small, faint, width=room, align="right")
             return
         shift = self.px(m.text * 0.62)
         self.text(widget.text, left, middle - shift, m.text, color, width=right - left)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from devices.phone.apps.launcher import HOME_SCREEN, POPUPS
 from devices.phone.apps.registry import view_of
 from devices.phone.display import PhoneDisplay
-from devices.phone.layout import Layout, back, hide_keyboard, layout
+from devices.phone.layout import Layout
+from devices.phone.placing import back, hide_keyboard, place, place_dialog
 from devices.phone.state import SYSTEM, Page, PhoneState, change_page, go_home, open_app, push, write
 from gui_agent.actions import (
     Action,
@@ -60,9 +61,12 @@ def layout_of(state: PhoneState, display: PhoneDisplay) -> Layout:
     """The screen that a phone shows."""
     view = view_of(state, state.page)
     if not view.dialog:
-        return layout(state, display, view)
-    pages = [page for page in state.stack[:-1] if not view_of(state, page).dialog]
-    return layout(state, display, view, view_of(state, pages[-1]), pages[-1])
+        return place(state, display, view)
+    for page in reversed(state.stack[:-1]):
+        below = view_of(state, page)
+        if not below.dialog:
+            return place_dialog(state, display, view, below, page)
+    raise AssertionError("the launcher, at the bottom of the stack, is no dialog")
 
 
 def perform(state: PhoneState, action: Action, display: PhoneDisplay, shown: Layout | None = None) -> Change:

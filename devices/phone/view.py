@@ -119,13 +119,13 @@ class View:
     Attributes:
         title: in the bar at the top; "" for a screen without bar.
         nodes: the scrolling part, from top to bottom.
-        footer: buttons that stay at the lower end.
+        footer: buttons and text fields, side by side, that stay at the lower end.
         dialog: drawn as a panel over the page below instead of as a page.
         plus: what the round button in the lower right corner does, if there is one.
     """
 
     title: str = ""
     nodes: tuple[Node, ...] = ()
-    footer: tuple[Button, ...] = ()
+    footer: tuple[Button | Field, ...] = ()
     dialog: bool = False
     plus: Button | None = None

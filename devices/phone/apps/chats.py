@@ -95,7 +95,7 @@ def _chat_view(state: PhoneState, name: str) -> View:
         replies = tuple(Button(name=text, tap=_send(name, text)) for text in REPLIES)
         return View(title=name, nodes=bubbles, footer=replies)
     submit = Button(name="send", icon="play", tone=Tone.PRIMARY, tap=_send_written)
-    return View(title=name, nodes=(*bubbles, Field(name="message")), footer=(submit,))
+    return View(title=name, nodes=bubbles, footer=(Field(name="message"), submit))
 
 
 def _list_view(state: PhoneState) -> View:

@@ -103,7 +103,7 @@ def _contact_view(state: PhoneState, name: str) -> View:
     person = CONTACTS.get(state).person(name)
     nodes = (
         *picture,
-        Row(name="number", icon="phone", detail=person.number or "none"),
+        Row(name=person.number or "no number", icon="phone"),
         Row(name="favourite", icon="star", switch=person.favourite, tap=_toggle_favourite(name)),
         Row(name="delete contact", icon="bin", tap=_open("delete", name)),
     )

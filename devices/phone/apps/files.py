@@ -91,7 +91,7 @@ def _view(state: PhoneState, page: Page) -> View:
         Row(
             name=folder.name,
             icon="folder",
-            detail=f"{len(folder.files)} files",
+            detail="1 file" if len(folder.files) == 1 else f"{len(folder.files)} files",
             tap=_open("folder", folder.name),
         )
         for folder in data.folders
