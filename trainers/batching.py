@@ -7,6 +7,7 @@ gradients are summed once per mini-batch and divided by the number of tokens of 
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,9 +63,7 @@ def plan_mini_batches(
     flat = [row for cluster in shuffled for row in cluster]
     count = min(num_mini_batches, len(flat))
     bounds = [index * len(flat) // count for index in range(count + 1)] if count else []
-    return [
-        _mini_batch(flat[start:end], max_tokens) for start, end in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [_mini_batch(flat[start:end], max_tokens) for start, end in itertools.pairwise(bounds)]
 
 
 def plan_steps(rows: Sequence[Row], *, rows_per_step: int, max_tokens: int, seed: int) -> list[MiniBatch]:

@@ -148,6 +148,12 @@ def load_state(path: Path) -> TrainerState:
         raise DataError(f"{path}/trainer_state.json cannot be read: {error}") from error
 
 
+def load_config(path: Path) -> dict[str, Any]:
+    """The settings that a checkpoint was written with."""
+    config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    return config
+
+
 def _update_of(path: Path) -> int:
     match = _NAME.fullmatch(path.name)
     assert match is not None

@@ -69,53 +69,69 @@ class Compat(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class LearnerConfig:
-    """How weights change."""
+    """How weights change.
+
+    Attributes:
+        model: folder or hub name of a Qwen2.5-VL or Qwen3-VL checkpoint.
+        output_dir: where metrics, checkpoints and the trajectory store go.
+        learning_rate: of AdamW; 0 changes nothing.
+        lr_scheduler_type: how the learning rate moves after its warm-up.
+        warmup_steps: optimiser steps over which the learning rate rises linearly from zero.
+        weight_decay: of AdamW, on matrices only.
+        adam_beta1: decay of the first moment.
+        adam_beta2: decay of the second moment.
+        adam_epsilon: added to the denominator.
+        max_grad_norm: gradients are scaled down to this global norm; 0 leaves them alone.
+        max_tokens_per_batch: padded tokens in one forward pass; a longer row goes alone.
+        max_steps: stop after this many optimiser steps; -1 means no such limit.
+        max_cpu_s: stop after this many CPU seconds of this process, those before a resume included; 0 is no
+            limit.
+        lora_rank: rank of low-rank adapters on the language model; 0 trains all weights.
+        lora_alpha: adapters are scaled by lora_alpha / lora_rank.
+        freeze_vision: give the vision tower no gradient, so that features of a screenshot are computed once
+            for all.
+        bf16: load weights in bfloat16; needs a device that computes in it.
+        gradient_checkpointing: trade time for memory in training.
+        device: where the weights live ("cpu", "cuda:0"); empty lets accelerate choose.
+        seed: of everything random.
+        deterministic: serve the policy in lock-step, so that a resumed run repeats every bit (times
+            excluded).
+        logging_steps: updates between two lines on a stdout that is no terminal.
+        save_steps: updates between two checkpoints; 0 writes the last one only.
+        save_total_limit: checkpoints to keep; 0 keeps all.
+        eval_steps: updates between two calls of the evaluation hook; 0 calls it never.
+        resume_from_checkpoint: true continues from the newest complete checkpoint in `output_dir`; a path
+            names one.
+        report_to: any of tensorboard, trackio, wandb; metrics.jsonl is always written.
+    """
 
     model: str = ""
-    """Folder or hub name of a Qwen2.5-VL or Qwen3-VL checkpoint."""
     output_dir: Path = Path("runs/train")
-    """Where metrics, checkpoints and the trajectory store go."""
     learning_rate: float = 1e-6
     lr_scheduler_type: SchedulerType = SchedulerType.CONSTANT
     warmup_steps: int = 0
-    """Optimiser steps over which the learning rate rises linearly from zero."""
     weight_decay: float = 0.01
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this global norm; 0 leaves them alone."""
     max_tokens_per_batch: int = 16_384
-    """Padded tokens in one forward pass; a longer row goes alone."""
     max_steps: int = -1
-    """Stop after this many optimiser steps; -1 means no such limit."""
     max_cpu_s: float = 0.0
-    """Stop after this many CPU seconds of this process, those before a resume included; 0 is no limit."""
     lora_rank: int = 0
-    """Rank of low-rank adapters on the language model; 0 trains all weights."""
     lora_alpha: int = 32
     freeze_vision: bool = True
-    """Give the vision tower no gradient, so that features of a screenshot are computed once for all."""
     bf16: bool = False
-    """Load weights in bfloat16; needs a device that computes in it."""
     gradient_checkpointing: bool = False
     device: str = ""
-    """Where the weights live ("cpu", "cuda:0"); empty lets accelerate choose."""
     seed: int = 0
     deterministic: bool = True
-    """Serve the policy in lock-step, so that a resumed run repeats every bit (times excluded)."""
     logging_steps: int = 1
-    """Updates between two lines on a stdout that is no terminal."""
     save_steps: int = 10
-    """Updates between two checkpoints; 0 writes the last one only."""
     save_total_limit: int = 2
-    """Checkpoints to keep; 0 keeps all."""
     eval_steps: int = 0
-    """Updates between two calls of the evaluation hook; 0 calls it never."""
     resume_from_checkpoint: bool | Path = False
-    """True continues from the newest complete checkpoint in `output_dir`; a path names one."""
     report_to: tuple[str, ...] = ()
-    """Any of tensorboard, trackio, wandb; metrics.jsonl is always written."""
 
     def __post_init__(self) -> None:
         self._require(self.learning_rate >= 0, "learning_rate", "0 or more")
@@ -145,53 +161,66 @@ REPORTER_NAMES: Final = frozenset({"tensorboard", "trackio", "wandb"})
 
 @dataclass(frozen=True, kw_only=True)
 class RLConfig(LearnerConfig):
-    """How groups of episodes become updates."""
+    """How groups of episodes become updates.
+
+    Attributes:
+        format: prompt format, by name.
+        algorithm: advantage estimator, by name.
+        num_generations: episodes in one group of siblings.
+        groups_per_update: groups that one update learns from.
+        max_updates: stop after this many updates; -1 means `num_train_epochs` decides.
+        num_train_epochs: passes over the list of tasks or expert trajectories.
+        num_mini_batches: optimiser steps per update, however many rows there are.
+        reward: reward of the steps, by name.
+        gamma: discount of rewards within an episode; none takes the algorithm's published value.
+        step_weight: weight of the step advantage beside the episode advantage (UI-S1's omega); none takes
+            the algorithm's published value.
+        filter_std: keep groups whose first-step returns (live: rewards of episodes) have a population
+            deviation above this; -1 keeps all.
+        max_num_gen_batches: batches of groups sampled for one update before `on_exhausted` applies.
+        on_exhausted: what to do when that was not enough.
+        clip_low: ratios below 1 minus this bring no further gain.
+        clip_high: ratios above 1 plus this bring no further gain.
+        dual_clip: bound of the ratio for negative advantages; 0 is off.
+        beta: weight of the KL to the starting weights (k3 estimator); 0 skips that pass.
+        old_logprobs: whose log-probabilities stand below the line of the importance ratio.
+        temperature: of sampling in training.
+        max_completion_length: tokens of one response.
+        max_batch_size: requests in one call of `generate`.
+        max_concurrency: episodes in flight.
+        compat: which reading of UI-S1 is meant where its paper and its release differ.
+    """
 
     format: str = "ui_s1"
-    """Prompt format, by name."""
     algorithm: str = "ui_s1"
-    """Advantage estimator, by name."""
     num_generations: int = 8
-    """Episodes in one group of siblings."""
     groups_per_update: int = 32
-    """Groups that one update learns from."""
     max_updates: int = -1
-    """Stop after this many updates; -1 means `num_train_epochs` decides."""
     num_train_epochs: int = 5
-    """Passes over the list of tasks or expert trajectories."""
     num_mini_batches: int = 4
-    """Optimiser steps per update, however many rows there are."""
-    gamma: float = 0.5
-    """Discount of rewards within an episode."""
-    step_weight: float = 1.0
-    """Weight of the step advantage beside the episode advantage (UI-S1's omega)."""
+    reward: str = "ui_s1"
+    gamma: float | None = None
+    step_weight: float | None = None
     filter_std: float = 0.3
-    """Keep groups whose first-step returns have a population deviation above this; 0 keeps all."""
     max_num_gen_batches: int = 10
-    """Batches of groups sampled for one update before `on_exhausted` applies."""
     on_exhausted: OnExhausted = OnExhausted.RAISE
     clip_low: float = 0.2
     clip_high: float = 0.2
     dual_clip: float = 3.0
-    """Bound of the ratio for negative advantages; 0 is off."""
     beta: float = 1e-4
-    """Weight of the KL to the starting weights (k3 estimator); 0 skips that pass."""
     old_logprobs: OldLogprobs = OldLogprobs.STALE
     temperature: float = 1.0
     max_completion_length: int = 512
-    """Tokens of one response."""
     max_batch_size: int = 64
-    """Requests in one call of `generate`."""
     max_concurrency: int = 64
-    """Episodes in flight."""
     compat: Compat = Compat.PAPER
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require(self.groups_per_update >= 1, "groups_per_update", "1 or more")
         self._require(self.num_mini_batches >= 1, "num_mini_batches", "1 or more")
-        self._require(0 <= self.gamma <= 1, "gamma", "a discount in [0, 1]")
-        self._require(self.filter_std >= 0, "filter_std", "0 (keep all) or more")
+        self._require(self.gamma is None or 0 <= self.gamma <= 1, "gamma", "a discount in [0, 1]")
+        self._require(self.filter_std >= 0 or self.filter_std == -1, "filter_std", "-1 (keep all), 0 or more")
         self._require(self.max_num_gen_batches >= 1, "max_num_gen_batches", "1 or more")
         self._require(self.beta >= 0, "beta", "0 (no KL) or more")
         self._require(0 < self.clip_low < 1, "clip_low", "between 0 and 1")
@@ -200,8 +229,8 @@ class RLConfig(LearnerConfig):
         self._require(self.temperature > 0, "temperature", "more than 0; greedy samples are all alike")
         if self.num_generations < 2:
             raise ConfigError(
-                f"num_generations is {self.num_generations}, but {self.algorithm} compares an episode with its "
-                "siblings, so every advantage would be 0; set num_generations to 2 or more (the papers use 8)"
+                f"num_generations is {self.num_generations}, but {self.algorithm} compares an episode with "
+                "its siblings, so every advantage would be 0; set num_generations to 2 or more (papers use 8)"
             )
 
     @property
@@ -212,21 +241,26 @@ class RLConfig(LearnerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SemiOnlineConfig(RLConfig):
-    """RL on recorded expert trajectories that are replayed as if live (UI-S1)."""
+    """RL on recorded expert trajectories that are replayed as if live (UI-S1).
+
+    Attributes:
+        data: trajectory store with the expert trajectories.
+        split: split of the store to train on; empty takes all.
+        max_trajectories: use the first so many trajectories; 0 uses all.
+        matcher: action matcher for replay and reward, by name.
+        patch_budget: mismatches per episode after which the expert takes over; -1 is without limit.
+        patch_thought: whose thought goes with a patch.
+        single_step: start at every step with the expert's own history and sample that step alone (offline
+            RL).
+    """
 
     data: Path = Path()
-    """Trajectory store with the expert trajectories."""
     split: str = "train"
-    """Split of the store to train on; empty takes all."""
     max_trajectories: int = 0
-    """Use the first so many trajectories; 0 uses all."""
-    matcher: str = "default"
-    """Action matcher for replay and reward, by name."""
+    matcher: str = "ui_s1"
     patch_budget: int = 1
-    """Mismatches per episode after which the expert takes over; -1 is without limit."""
     patch_thought: PatchThought = PatchThought.FREE
     single_step: bool = False
-    """Start at every step with the expert's own history and sample that step alone (offline RL)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -236,12 +270,21 @@ class SemiOnlineConfig(RLConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class OnlineConfig(RLConfig):
-    """RL on live devices."""
+    """RL on live devices.
+
+    Attributes:
+        suite: suite of tasks, by name.
+        task_seeds: instances per template.
+        reward: reward of the steps, by name.
+        filter_std: as in semi-online training; 0 keeps every group that differs at all.
+        fault_strategy: what becomes of an episode whose device broke.
+        max_fault_retries: attempts on other leases under `retry`.
+        episode_timeout_s: of one episode, in seconds.
+    """
 
     suite: str = ""
-    """Suite of tasks, by name."""
     task_seeds: int = 64
-    """Instances per template."""
+    reward: str = "task"
     filter_std: float = 0.0
     fault_strategy: FaultStrategy = FaultStrategy.RETRY
     max_fault_retries: int = 2
@@ -256,19 +299,28 @@ class OnlineConfig(RLConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SFTConfig(LearnerConfig):
-    """Supervised warm start on expert trajectories."""
+    """Supervised warm start on expert trajectories.
+
+    Attributes:
+        data: trajectory store with the expert trajectories.
+        split: split of the store to train on; empty takes all.
+        max_trajectories: use the first so many trajectories; 0 uses all.
+        format: prompt format, by name.
+        thoughts: teach the recorded thoughts; without, the format writes none.
+        learning_rate: of AdamW; 0 changes nothing.
+        num_train_epochs: passes over the data.
+        rows_per_step: expert steps behind one optimiser step.
+        save_steps: optimiser steps between two checkpoints; 0 writes the last one only.
+    """
 
     data: Path = Path()
-    """Trajectory store with the expert trajectories."""
     split: str = "train"
     max_trajectories: int = 0
     format: str = "ui_s1"
     thoughts: bool = True
-    """Teach the recorded thoughts; without, the format writes none."""
     learning_rate: float = 1e-5
     num_train_epochs: int = 1
     rows_per_step: int = 32
-    """Expert steps behind one optimiser step."""
     save_steps: int = 100
 
     def __post_init__(self) -> None:

@@ -117,8 +117,8 @@ class Learner:
         for row in rows:
             if not row.old_logprobs:
                 raise DataError(
-                    f"row {row.episode_id!r} step {row.step} has no log-probabilities of its sampler; ask the "
-                    "server for them, or train on it with `fit`"
+                    f"row {row.episode_id!r} step {row.step} has no log-probabilities of its sampler; ask "
+                    "the server for them, or train on it with `fit`"
                 )
         plan = plan_mini_batches(
             rows,
@@ -191,9 +191,22 @@ class Learner:
             torch.cuda.set_rng_state(states["cuda"])
         self.version = version
 
-    def forget_features(self) -> None:
-        """Forget what the vision tower said, so that a run which resumes here computes the same."""
-        self.model.forget_features()
+    def export(self, folder: Path) -> None:
+        """Write the model as a Hugging Face folder that loads without peft: adapters are merged.
+
+        Raises:
+            ConfigError: roles have adapters of their own, which one model cannot hold.
+        """
+        network = self.model.network
+        if len(self.model.adapters) > 1:
+            raise ConfigError(
+                f"adapters {', '.join(self.model.adapters)} cannot be merged into one model; use the "
+                "checkpoint's folder of adapters"
+            )
+        if self.model.adapters:
+            network = copy.deepcopy(self.model.peft_model).merge_and_unload()
+        network.save_pretrained(folder)
+        self.model.processor.save_pretrained(folder)
 
     def _share(self, mini_batch: MiniBatch) -> tuple[tuple[Row, ...], ...]:
         return mini_batch.share(self.accelerator.process_index, self.accelerator.num_processes)

@@ -80,15 +80,22 @@ def _finite(value: Any) -> Any:
 class Stopwatch:
     """Adds up wall-clock seconds by name, and the CPU seconds of this process."""
 
-    def __init__(self, *, cpu_s_before: float = 0.0) -> None:
-        """Begin; `cpu_s_before` is what earlier runs of the same training used."""
-        self._cpu_s_before = cpu_s_before
+    def __init__(self) -> None:
+        self._cpu_s_before = 0.0
         self._seconds: Metrics = {}
 
     @property
     def cpu_s(self) -> float:
         """CPU seconds of this process and of the runs before a resume."""
         return self._cpu_s_before + time.process_time()
+
+    def resume(self, cpu_s_before: float) -> None:
+        """Count on from what earlier runs of the same training used."""
+        self._cpu_s_before = cpu_s_before
+
+    def seconds(self, name: str) -> float:
+        """Seconds counted under a name since the last `take`."""
+        return self._seconds.get(name, 0.0)
 
     def add(self, name: str, seconds: float) -> None:
         """Count seconds that were measured elsewhere."""

@@ -149,8 +149,8 @@ class WeightOptimizer:
         known = {name.rpartition("|")[0] for name in tensors}
         if known - set(self._masters):
             raise DataError(
-                f"{folder / _TENSORS} holds moments of {sorted(known - set(self._masters))[0]!r}, which does not "
-                "learn in this run; resume with the settings in the checkpoint's config.json"
+                f"{folder / _TENSORS} holds moments of {sorted(known - set(self._masters))[0]!r}, which does "
+                "not learn in this run; resume with the settings in the checkpoint's config.json"
             )
         for name, master in self._masters.items():
             state: dict[str, Any] = {}

@@ -1,0 +1,196 @@
+"""The training loops on a tiny model and a tiny store of recordings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from gui_agent.actions import Click, Finish
+from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
+from gui_agent.errors import ConfigError
+from gui_agent.formats.registry import get_format
+from gui_agent.observation import Screenshot
+from trainers.config import OnExhausted, SemiOnlineConfig, SFTConfig
+from trainers.loop import StopCause, TrainResult
+from trainers.metrics import read_metrics
+from trainers.semi_online import replay_tasks, train_semi_online
+from trainers.sft import expert_rows, train_sft
+from trainers.tiny_model import TinyModelConfig, build_tiny_model
+from trajectories.records import EpisodeRecord, Step, Trajectory
+from trajectories.store import TrajectoryStore
+
+TINY = TinyModelConfig(
+    hidden_size=32, num_layers=2, num_heads=2, num_key_value_heads=1, mlp_size=64, vision_hidden_size=16,
+    vision_depth=1, vision_heads=1, vision_mlp_size=32, bpe_vocab_size=300, number_tokens=60,
+    macro_tokens=("click", "finish success"),
+)  # fmt: skip
+
+
+def picture(number: int) -> Screenshot:
+    image = Image.new("RGB", (56, 56), ("red", "green", "blue")[number % 3])
+    ImageDraw.Draw(image).rectangle((number * 4, 8, number * 4 + 8, 16), fill="white")
+    return Screenshot.from_image(image)
+
+
+def recording(number: int) -> EpisodeRecord:
+    shots = [picture(number), picture(number + 1)]
+    actions = [Click(x=14 + 14 * (number % 3), y=14), Finish()]
+    steps = tuple(
+        Step(
+            index=i, screenshot_sha256=shot.sha256, width_px=56, height_px=56, requested=None, executed=action,
+            expected=ExpertAction(action=action), thought=None,
+        )
+        for i, (shot, action) in enumerate(zip(shots, actions, strict=True))
+    )  # fmt: skip
+    trajectory = Trajectory(
+        episode_id=f"expert-{number}", task_id=f"task-{number}", template="tap", suite="tiny",
+        goal=f"tap {number}", steps=steps, stop=StopReason.FINISHED, split="train",
+        outcome=Outcome(verdict=Verdict.SUCCESS),
+    )  # fmt: skip
+    return EpisodeRecord(trajectory=trajectory, screenshots={shot.sha256: shot for shot in shots})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "experts"
+    TrajectoryStore.create(path).append(recording(number) for number in range(4))
+    return path
+
+
+@pytest.fixture(scope="module")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(TINY, ["tap 0 1 2 3", "click 14 28 42"], tmp_path_factory.mktemp("tiny"), seed=0)
+
+
+def sft_config(model: Path, data: Path, output_dir: Path) -> SFTConfig:
+    return SFTConfig(
+        model=str(model), data=data, output_dir=output_dir, format="compact", device="cpu", thoughts=False,
+        learning_rate=5e-3, max_steps=30, rows_per_step=8, save_steps=0, freeze_vision=True, logging_steps=10,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def imitated(random_model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return train_sft(sft_config(random_model, data, tmp_path_factory.mktemp("sft") / "run"))
+
+
+def rl_config(model: Path, data: Path, output_dir: Path) -> SemiOnlineConfig:
+    return SemiOnlineConfig(
+        model=str(model), data=data, output_dir=output_dir, format="compact", device="cpu", num_generations=4,
+        groups_per_update=2, max_updates=3, num_mini_batches=2, max_completion_length=8, learning_rate=1e-3,
+        filter_std=0.0, on_exhausted=OnExhausted.TRAIN_ON_REST, max_num_gen_batches=2, save_steps=2,
+    )  # fmt: skip
+
+
+def test_imitation_learns_the_words_of_the_expert(imitated: TrainResult) -> None:
+    losses = [line["loss"] for line in read_metrics(imitated.metrics_path)]
+    assert imitated.cause is StopCause.MAX_STEPS
+    assert len(losses) == imitated.updates == 30
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_expert_rows_are_the_prompts_that_the_agent_sees(imitated: TrainResult, data: Path) -> None:
+    from trainers.learner import load_learner_model
+
+    config = SemiOnlineConfig(data=data, model=str(imitated.model_dir), device="cpu")
+    model = load_learner_model(config)
+    tasks = replay_tasks(config)
+    compact = get_format("compact")
+    expert = expert_rows(tasks, model, compact, thoughts=True)
+    assert len(expert.rows) == sum(len(task.frames) for task in tasks)
+    assert all(row.token_ids[-1] == model.end_token_id for row in expert.rows)
+    assert {name for row in expert.rows for name in row.image_sha256s} == set(expert.screenshots)
+    first = expert.rows[0]
+    assert model.prompts.decode(first.token_ids).startswith("click")
+
+
+async def test_semi_online_training_runs_and_leaves_everything_behind(
+    imitated: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    config = rl_config(imitated.model_dir, data, tmp_path / "run")
+    result = await train_semi_online(config)
+    lines = read_metrics(result.metrics_path)
+    assert [line["update"] for line in lines] == [1, 2, 3]
+    assert result.cause is StopCause.MAX_UPDATES
+    store = TrajectoryStore.open(config.output_dir / "trajectories")
+    assert len(store) == sum(line["semi_online/episodes"] for line in lines)
+    assert all(step.completions for trajectory in store for step in trajectory.steps)
+    assert any(line["rows"] > 0 for line in lines)
+    for line in lines:
+        assert line["images_dropped"] == 0
+        if line["rows"]:
+            assert line["sampling/sampling_logp_difference/max"] < 1e-4
+            assert 0 <= line["semi_online/pg"] <= 1
+    assert result.checkpoint.name == "checkpoint-3"
+    assert (result.model_dir / "model.safetensors").is_file()
+
+
+async def test_single_steps_give_offline_training(imitated: TrainResult, data: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"),
+        single_step=True, algorithm="ui_s1_offline", max_updates=1,
+    )  # fmt: skip
+    result = await train_semi_online(config)
+    (line,) = read_metrics(result.metrics_path)
+    assert line["offline/steps_mean"] == 1
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "srgpo", "gigpo"])
+async def test_algorithms_are_one_setting(
+    imitated: TrainResult, data: Path, tmp_path: Path, algorithm: str
+) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), algorithm=algorithm, max_updates=1
+    )
+    result = await train_semi_online(config)
+    assert result.updates == 1
+
+
+async def test_too_few_groups_are_an_error_by_default(
+    imitated: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), on_exhausted=OnExhausted.RAISE, filter_std=9.0
+    )
+    with pytest.raises(ConfigError, match="on_exhausted=train_on_rest"):
+        await train_semi_online(config)
+    # What was sampled is in the store nevertheless.
+    assert len(TrajectoryStore.open(config.output_dir / "trajectories")) == 16
+
+
+async def test_a_finished_folder_is_not_overwritten(
+    imitated: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(rl_config(imitated.model_dir, data, tmp_path / "run"), max_updates=1)
+    await train_semi_online(config)
+    with pytest.raises(ConfigError, match="resume_from_checkpoint"):
+        await train_semi_online(config)
+
+
+async def test_the_evaluation_hook_joins_the_metrics(
+    imitated: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), eval_steps=2, max_updates=2
+    )
+
+    async def evaluate(update: int) -> dict[str, float]:
+        return {"success": update / 2}
+
+    result = await train_semi_online(config, evaluator_for=lambda policy: evaluate)
+    first, second = read_metrics(result.metrics_path)
+    assert "eval/success" not in first
+    assert second["eval/success"] == 1.0
+
+
+async def test_a_cpu_budget_ends_a_training(imitated: TrainResult, data: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(rl_config(imitated.model_dir, data, tmp_path / "run"), max_cpu_s=1e-3)
+    assert (await train_semi_online(config)).cause is StopCause.MAX_CPU_S
+
+
+def test_an_unknown_split_names_those_there_are(data: Path) -> None:
+    with pytest.raises(ConfigError, match="'train'"):
+        replay_tasks(SemiOnlineConfig(data=data, split="test"))

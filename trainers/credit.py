@@ -1,0 +1,140 @@
+"""From groups of episodes to rows with advantages: what an algorithm decides, in one object.
+
+The steps are pure functions of the trajectories: rewards with their parts, the spread that the filter
+looks at, advantages by a named estimator.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from trainers.advantages import AdvantageEstimator, EstimatorSettings, estimator_rows, get_estimator
+from trainers.config import Compat, RLConfig
+from trainers.returns import discounted_returns
+from trainers.rewards import RewardFn, StepReward, get_reward, total
+from trainers.rows import Row
+from trainers.sources import Group
+from trajectories.records import Trajectory
+
+_FILTER_GAMMA = 0.5
+_KEEP_ALL = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredGroup:
+    """A group and what its steps were worth.
+
+    Attributes:
+        group: the episodes.
+        rewards: for each episode the reward of each step.
+        spread: what the filter looks at, see `EstimatorCredit`.
+    """
+
+    group: Group
+    rewards: tuple[tuple[StepReward, ...], ...]
+    spread: float
+
+
+class Credit(Protocol):
+    """Rewards, filter and advantages of one algorithm."""
+
+    def score(self, group: Group) -> ScoredGroup:
+        """Reward every step of a group."""
+        ...
+
+    def keep(self, scored: ScoredGroup) -> bool:
+        """Whether there is something to learn from a group."""
+        ...
+
+    def rows(self, groups: Sequence[ScoredGroup], *, update: int) -> list[Row]:
+        """One row per completion that is trained on, with its advantage."""
+        ...
+
+
+class EstimatorCredit:
+    """A reward and an estimator, both by name.
+
+    The filter keeps a group if the population deviation over its episodes exceeds `filter_std`: of the
+    first-step returns where steps are compared with an expert's (UI-S1's dynamic sampling), of the sum
+    of rewards where only the outcome is judged.
+    """
+
+    def __init__(self, config: RLConfig, *, by_outcome: bool = False) -> None:
+        """Build the algorithm that `config` names.
+
+        Args:
+            config: names, discount and weights.
+            by_outcome: filter by the sum of an episode's rewards.
+
+        Raises:
+            ConfigError: a name is unknown.
+        """
+        self._filter_std = config.filter_std
+        self._seed = config.seed
+        self._by_outcome = by_outcome
+        self._gamma = _FILTER_GAMMA if config.gamma is None else config.gamma
+        self._cut_includes_mismatch = config.compat is Compat.PAPER
+        release = config.compat is Compat.RELEASE and config.reward == "ui_s1"
+        self._reward: RewardFn = get_reward("ui_s1_release" if release else config.reward)
+        self._estimator: AdvantageEstimator = get_estimator(
+            config.algorithm,
+            EstimatorSettings(gamma=config.gamma, step_weight=config.step_weight, compat=config.compat),
+        )
+
+    def score(self, group: Group) -> ScoredGroup:
+        """Reward every step of a group."""
+        trajectories = [record.trajectory for record in group.records]
+        rewards = tuple(tuple(self._reward(trajectory)) for trajectory in trajectories)
+        values = [
+            self._value(trajectory, steps) for trajectory, steps in zip(trajectories, rewards, strict=True)
+        ]
+        return ScoredGroup(group=group, rewards=rewards, spread=statistics.pstdev(values))
+
+    def keep(self, scored: ScoredGroup) -> bool:
+        """Whether the episodes of a group differ enough."""
+        return self._filter_std == _KEEP_ALL or scored.spread > max(self._filter_std, 1e-9)
+
+    def rows(self, groups: Sequence[ScoredGroup], *, update: int) -> list[Row]:
+        """One row per completion; the advantages of one update are estimated together."""
+        episodes = [
+            (record.trajectory, steps)
+            for scored in groups
+            for record, steps in zip(scored.group.records, scored.rewards, strict=True)
+        ]
+        wanted = [row for trajectory, steps in episodes for row in estimator_rows(trajectory, steps)]
+        advantages = self._estimator(wanted, np.random.default_rng([self._seed, update]))
+        sampled = [
+            (completion, trajectory, step.index)
+            for trajectory, _ in episodes
+            for step in trajectory.steps
+            for completion in step.completions
+        ]
+        return [
+            Row.of(
+                completion,
+                advantage=advantage,
+                group_id=trajectory.group_id,
+                episode_id=trajectory.episode_id,
+                step=step,
+            )
+            for (completion, trajectory, step), advantage in zip(sampled, advantages, strict=True)
+        ]
+
+    def _value(self, trajectory: Trajectory, steps: Sequence[StepReward]) -> float:
+        """The number by which the filter compares an episode with its siblings."""
+        if self._by_outcome or not steps:
+            return total(steps)
+        returns = discounted_returns(
+            [step.value for step in steps],
+            [step.match is None or step.match.exact_match for step in trajectory.steps],
+            [trajectory.episode_id] * len(steps),
+            [step.index for step in trajectory.steps],
+            gamma=self._gamma,
+            cut_includes_mismatch=self._cut_includes_mismatch,
+        )
+        return float(returns[0])

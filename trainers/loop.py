@@ -1,0 +1,309 @@
+"""The one reinforcement-learning loop, for semi-online, offline and online training.
+
+    sample groups -> store -> rewards -> filter (sample on until enough) -> advantages -> rows
+    -> update -> version + 1 -> metrics -> evaluation -> checkpoint
+
+What differs between the trainings is the source of groups; what differs between algorithms is the
+`Credit` object. A run that is killed anywhere goes on from its newest checkpoint: later episodes and
+metrics are cut off, and in deterministic mode every bit (times excluded) comes out the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from accelerate.utils import broadcast_object_list, gather_object
+
+from gui_agent.errors import ConfigError
+from gui_agent.observation import Screenshot
+from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
+from gui_agent.policy import Completion
+from trainers.checkpoint import TrainerState
+from trainers.config import OnExhausted, RLConfig
+from trainers.credit import Credit, ScoredGroup
+from trainers.learner import Learner
+from trainers.loop_metrics import sampling_metrics
+from trainers.metrics import Metrics, Stopwatch
+from trainers.rows import Row, image_names
+from trainers.run_folder import RunFolder
+from trainers.sources import GroupBatch, GroupSource
+from trajectories.records import EpisodeRecord
+from trajectories.store import TrajectoryStore
+
+Evaluator = Callable[[int], Awaitable[Mapping[str, float]]]
+STORE_FOLDER: Final = "trajectories"
+
+
+class StopCause(StrEnum):
+    """Why a training ended."""
+
+    MAX_UPDATES = "max_updates"
+    MAX_STEPS = "max_steps"
+    MAX_CPU_S = "max_cpu_s"
+    EPOCHS = "num_train_epochs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """How a training ended.
+
+    Attributes:
+        updates: made in total, earlier runs included.
+        optimizer_steps: in total.
+        cause: which limit was reached.
+        model_dir: the finished model, a folder that loads like any checkpoint.
+        checkpoint: the last one, to continue from.
+        metrics_path: metrics.jsonl.
+        cpu_s: CPU seconds in total.
+    """
+
+    updates: int
+    optimizer_steps: int
+    cause: StopCause
+    model_dir: Path
+    checkpoint: Path
+    metrics_path: Path
+    cpu_s: float
+
+
+class TimedPolicy(TransformersPolicy):
+    """A local policy that counts the seconds it samples for, under `generate`."""
+
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        *,
+        stopwatch: Stopwatch,
+        deterministic: bool = True,
+        max_batch_rows: int = 256,
+        adapter_of_role: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            model,
+            deterministic=deterministic,
+            max_batch_rows=max_batch_rows,
+            adapter_of_role=adapter_of_role,
+        )
+        self._stopwatch = stopwatch
+
+    def resume_at(self, version: int) -> None:
+        """Go on with weights that were updated `version` times."""
+        self._version = version
+
+    def sample_batch(self, requests: Sequence[SampleRequest]) -> list[tuple[Completion, ...]]:
+        """Answer several requests, see `TransformersPolicy`."""
+        with self._stopwatch.measure("generate"):
+            return super().sample_batch(requests)
+
+
+@dataclass(slots=True)
+class _Sampled:
+    """What was sampled for one update."""
+
+    kept: list[ScoredGroup] = field(default_factory=list)
+    scored: list[ScoredGroup] = field(default_factory=list)
+    batches: list[GroupBatch] = field(default_factory=list)
+
+
+class TrainingLoop:
+    """Runs one training to its end."""
+
+    def __init__(
+        self,
+        config: RLConfig,
+        *,
+        source: GroupSource,
+        policy: TimedPolicy,
+        learner: Learner,
+        credit: Credit,
+        stopwatch: Stopwatch,
+        evaluate: Evaluator | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            config: limits, counts and folders.
+            source: brings groups.
+            policy: what episodes sample from; shares its weights and its thread with the learner.
+            learner: changes the weights.
+            credit: rewards and advantages.
+            stopwatch: shared with policy and learner.
+            evaluate: called with the number of updates every `eval_steps`; its metrics join the line.
+        """
+        self._config = config
+        self._source = source
+        self._policy = policy
+        self._learner = learner
+        self._credit = credit
+        self._stopwatch = stopwatch
+        self._evaluate = evaluate
+        self._accelerator = learner.accelerator
+        self._run = RunFolder(config, learner, stopwatch, title=source.kind)
+        self._store: TrajectoryStore | None = None
+        self._update = 0
+
+    async def run(self) -> TrainResult:
+        """Train until a limit is reached; leave a checkpoint and the finished model behind.
+
+        Raises:
+            ConfigError: `output_dir` holds a run and none is to be resumed, or too few groups were worth
+                training on and `on_exhausted` is "raise".
+            PolicyError: the model failed.
+        """
+        state = await self._policy.run(self._run.resume)
+        if state is not None:
+            self._update = state.update
+            self._policy.resume_at(state.update)
+            self._source.restore(state.position)
+        with self._run as run:
+            self._store = self._open_store(state)
+            while (cause := self._stop_cause()) is None:
+                run.record(await self._one_update())
+                if run.is_due(self._update):
+                    await self._save()
+            checkpoint = await self._save()
+            model_dir = await self._policy.run(run.export)
+        return TrainResult(
+            updates=self._update,
+            optimizer_steps=self._learner.optimizer.num_steps,
+            cause=cause,
+            model_dir=model_dir,
+            checkpoint=checkpoint,
+            metrics_path=self._run.metrics_path,
+            cpu_s=self._stopwatch.cpu_s,
+        )
+
+    async def _one_update(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        before = self._policy.counters
+        sampled = await self._sample_groups()
+        rows = self._credit.rows(sampled.kept, update=self._update)
+        screenshots = _screenshots(sampled.kept)
+        learnt = await self._policy.run(lambda: self._learn(rows, screenshots))
+        self._policy.bump_version()
+        self._update += 1
+        after = self._policy.counters
+        metrics = {
+            **sampling_metrics(sampled.scored, sampled.kept, sampled.batches, kind=self._source.kind),
+            **learnt,
+            "images_encoded": after.images_encoded - before.images_encoded,
+            "images_unique": len(image_names(rows)),
+            "images_dropped": after.images_dropped - before.images_dropped,
+            **await self._evaluation(),
+        }
+        self._stopwatch.add("update", time.perf_counter() - started)
+        return {"update": self._update, **metrics, **self._stopwatch.take()}
+
+    def _learn(self, rows: Sequence[Row], screenshots: Mapping[str, Screenshot]) -> Metrics:
+        if rows:
+            return self._learner.update(rows, screenshots)
+        # Nothing to learn from: the weights stay as they are, and are counted as a version of their own.
+        self._learner.version += 1
+        return {"rows": 0, "optimizer_steps": self._learner.optimizer.num_steps}
+
+    async def _sample_groups(self) -> _Sampled:
+        """Sample until enough groups are worth training on, or `max_num_gen_batches` is reached."""
+        config = self._config
+        sampled = _Sampled()
+        for _ in range(config.max_num_gen_batches):
+            batch = await self._sample_batch(config.groups_per_update)
+            if self._store is not None:
+                with self._stopwatch.measure("store"):
+                    self._store.append(batch.records)
+            scored = [self._credit.score(group) for group in batch.groups]
+            sampled.batches.append(batch)
+            sampled.scored.extend(scored)
+            missing = config.groups_per_update - len(sampled.kept)
+            sampled.kept.extend([group for group in scored if self._credit.keep(group)][:missing])
+            if len(sampled.kept) == config.groups_per_update:
+                return sampled
+        if config.on_exhausted is OnExhausted.RAISE:
+            raise ConfigError(
+                f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
+                f"training on after max_num_gen_batches={config.max_num_gen_batches}; lower filter_std "
+                f"(now {config.filter_std}), raise num_generations, warm the model up with SFT, or set "
+                "on_exhausted=train_on_rest"
+            )
+        return sampled
+
+    async def _sample_batch(self, num_groups: int) -> GroupBatch:
+        """One batch of groups; every process runs its share of them and gets to know all."""
+        jobs = self._source.draw(num_groups, update=self._update)
+        rank, world_size = self._accelerator.process_index, self._accelerator.num_processes
+        started, generated = time.perf_counter(), self._stopwatch.seconds("generate")
+        batch = await self._source.run(jobs[rank::world_size])
+        generating_s = self._stopwatch.seconds("generate") - generated
+        self._stopwatch.add("env", max(0.0, time.perf_counter() - started - generating_s))
+        return batch if world_size == 1 else _merge(gather_object([batch]))
+
+    async def _evaluation(self) -> Metrics:
+        every = self._config.eval_steps
+        if self._evaluate is None or not every or self._update % every:
+            return {}
+        with self._stopwatch.measure("eval"):
+            found = await self._evaluate(self._update)
+        return {f"eval/{name.removeprefix('eval/')}": value for name, value in found.items()}
+
+    def _stop_cause(self) -> StopCause | None:
+        config = self._config
+        if 0 <= config.max_updates <= self._update:
+            return StopCause.MAX_UPDATES
+        if 0 <= config.max_steps <= self._learner.optimizer.num_steps:
+            return StopCause.MAX_STEPS
+        if config.max_cpu_s and self._agree(config.max_cpu_s <= self._stopwatch.cpu_s):
+            return StopCause.MAX_CPU_S
+        epochs = self._source.position["drawn"] / self._source.num_tasks
+        return StopCause.EPOCHS if config.max_updates < 0 and epochs >= config.num_train_epochs else None
+
+    def _agree(self, value: bool) -> bool:
+        """What the first process thinks: CPU clocks differ, and all must stop together."""
+        values = [value]
+        if self._accelerator.num_processes > 1:
+            broadcast_object_list(values)
+        return values[0]
+
+    async def _save(self) -> Path:
+        mark = None if self._store is None else len(self._store)
+        return await self._policy.run(
+            lambda: self._run.save(self._update, position=self._source.position, store_mark=mark)
+        )
+
+    def _open_store(self, state: TrainerState | None) -> TrajectoryStore | None:
+        """The store of this run, without what was sampled after the checkpoint."""
+        if not self._run.is_main:
+            return None
+        store = TrajectoryStore.open_or_create(
+            self._config.output_dir / STORE_FOLDER, source={"trainer": self._source.kind}
+        )
+        mark = 0 if state is None or state.store_mark is None else state.store_mark
+        if len(store) != mark:
+            store.truncate(mark)
+        return store
+
+
+def _screenshots(groups: Sequence[ScoredGroup]) -> dict[str, Screenshot]:
+    return {
+        sha256: screenshot
+        for scored in groups
+        for record in scored.group.records
+        for sha256, screenshot in record.screenshots.items()
+    }
+
+
+def _merge(batches: Sequence[GroupBatch]) -> GroupBatch:
+    """The batches of all processes as one, in the order of names, which is the order of jobs."""
+    records: list[EpisodeRecord] = [record for batch in batches for record in batch.records]
+    groups = [group for batch in batches for group in batch.groups]
+    return GroupBatch(
+        groups=tuple(sorted(groups, key=lambda group: group.group_id)),
+        records=tuple(sorted(records, key=lambda record: record.trajectory.episode_id)),
+        faults=sum(batch.faults for batch in batches),
+        retries=sum(batch.retries for batch in batches),
+        groups_dropped=sum(batch.groups_dropped for batch in batches),
+    )

@@ -1,0 +1,81 @@
+"""What an update's episodes looked like, as numbers for metrics.jsonl."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from gui_agent.actions import ParseError
+from gui_agent.device import Verdict
+from trainers.credit import ScoredGroup
+from trainers.sources import GroupBatch
+from trajectories.records import Trajectory
+
+_ZERO_SPREAD = 1e-6
+
+
+def sampling_metrics(
+    scored: Sequence[ScoredGroup], kept: Sequence[ScoredGroup], batches: Sequence[GroupBatch], *, kind: str
+) -> dict[str, Any]:
+    """Rewards, filter and behaviour of the episodes sampled for one update.
+
+    Args:
+        scored: every group that could be scored: rewards and success are means over all of them.
+        kept: those that are trained on.
+        batches: what the source brought, faults included.
+        kind: prefix of the numbers that only this kind of training has.
+    """
+    trajectories = [record.trajectory for group in scored for record in group.group.records]
+    rewards = [step.value for group in scored for episode in group.rewards for step in episode]
+    steps = [step for trajectory in trajectories for step in trajectory.steps]
+    completions = [sampled.completion for step in steps for sampled in step.completions]
+    flat = sum(group.spread < _ZERO_SPREAD for group in scored)
+    metrics: dict[str, Any] = {
+        "reward": _mean(rewards),
+        "reward_std": statistics.pstdev(rewards) if rewards else None,
+        "frac_reward_zero_std": flat / len(scored) if scored else None,
+        **_reward_parts(scored),
+        **_outcomes(trajectories, kind),
+        "completions/mean_length": _mean([len(completion.token_ids) for completion in completions]),
+        "completions/parse_errors": _mean([isinstance(step.requested, ParseError) for step in steps]),
+        f"{kind}/episodes": len(trajectories),
+        f"{kind}/steps_mean": _mean([len(trajectory.steps) for trajectory in trajectories]),
+        f"{kind}/patches": sum(trajectory.patches for trajectory in trajectories),
+        "groups/sampled": len(scored),
+        "groups/kept": len(kept),
+        "groups/filtered": len(scored) - len(kept),
+        "groups/batches": len(batches),
+        "env/faults": sum(batch.faults for batch in batches),
+        "env/restarts": sum(batch.retries for batch in batches),
+        "env/groups_dropped": sum(batch.groups_dropped for batch in batches),
+    }
+    return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _reward_parts(scored: Sequence[ScoredGroup]) -> dict[str, float]:
+    parts: dict[str, list[float]] = defaultdict(list)
+    for group in scored:
+        for episode in group.rewards:
+            for step in episode:
+                for name, value in step.parts.items():
+                    parts[name].append(value)
+    return {f"reward/{name}": statistics.fmean(values) for name, values in sorted(parts.items())}
+
+
+def _outcomes(trajectories: Sequence[Trajectory], kind: str) -> dict[str, Any]:
+    """Progress and success among episodes that could be judged; unscored is not zero."""
+    judged = [t for t in trajectories if t.outcome.verdict is not Verdict.UNSCORED]
+    progress = [t.outcome.progress for t in judged if t.outcome.progress is not None]
+    success = [t.outcome.verdict is Verdict.SUCCESS for t in judged]
+    names = ("pg", "tsr") if kind in ("semi_online", "offline") else ("progress", "success")
+    return {
+        f"{kind}/{names[0]}": _mean(progress),
+        f"{kind}/{names[1]}": _mean(success),
+        f"{kind}/unscored": len(trajectories) - len(judged),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None

@@ -1,0 +1,186 @@
+"""The output folder of one training: metrics, checkpoints, the finished model, and how to go on.
+
+output_dir/
+  metrics.jsonl      one line per update
+  checkpoint-N/      see `trainers.checkpoint`
+  model/             the finished model: a Hugging Face folder, adapters merged
+  trajectories/      the store of sampled episodes (reinforcement learning only)
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from gui_agent.errors import ConfigError
+from trainers.checkpoint import Checkpoints, TrainerState, load_config, load_state
+from trainers.config import LearnerConfig, config_to_dict
+from trainers.learner import MODEL_FOLDER, Learner
+from trainers.metrics import MetricsLog, Stopwatch
+from trainers.progress import ProgressView
+from trainers.reporters import Reporter, build_reporters
+
+METRICS_FILE: Final = "metrics.jsonl"
+_MAY_CHANGE_ON_RESUME: Final = frozenset(
+    {
+        "output_dir",
+        "max_steps",
+        "max_updates",
+        "max_cpu_s",
+        "num_train_epochs",
+        "logging_steps",
+        "save_steps",
+        "save_total_limit",
+        "eval_steps",
+        "resume_from_checkpoint",
+        "report_to",
+    }
+)
+
+
+class RunFolder:
+    """Writes what a training leaves behind; on other processes than the first it writes nothing.
+
+    Use it as a context manager, after `resume`.
+    """
+
+    def __init__(self, config: LearnerConfig, learner: Learner, stopwatch: Stopwatch, *, title: str) -> None:
+        """Look after `config.output_dir`.
+
+        Args:
+            config: folders and numbers.
+            learner: whose weights are saved.
+            stopwatch: counts CPU seconds over resumes.
+            title: what people read before each line of progress.
+        """
+        self._config = config
+        self._learner = learner
+        self._stopwatch = stopwatch
+        self._title = title
+        self._checkpoints = Checkpoints(config.output_dir, keep=config.save_total_limit)
+        self._stack = ExitStack()
+        self._log: MetricsLog | None = None
+        self._view: ProgressView | None = None
+        self._reporters: list[Reporter] = []
+        self._metrics_bytes = 0
+        self.is_main = bool(learner.accelerator.is_main_process)
+        self.last_checkpoint: Path | None = None
+
+    @property
+    def metrics_path(self) -> Path:
+        """The file of metrics."""
+        return self._config.output_dir / METRICS_FILE
+
+    def resume(self) -> TrainerState | None:
+        """Load what `resume_from_checkpoint` asks for into the learner; None begins anew.
+
+        Raises:
+            ConfigError: the folder holds a run that is not to be resumed, or no checkpoint is where one
+                was named.
+            DataError: the checkpoint belongs to another model.
+        """
+        config = self._config
+        path = self._checkpoints.resolve(config.resume_from_checkpoint)
+        if path is None:
+            self._refuse_to_overwrite()
+            return None
+        state = load_state(path)
+        _warn_of_changes(load_config(path), config_to_dict(config), path)
+        self._learner.load(path, version=state.update)
+        self._stopwatch.resume(state.cpu_s)
+        self._metrics_bytes = state.metrics_bytes
+        self.last_checkpoint = path
+        if self.is_main:
+            self._checkpoints.discard_after(state.update)
+        return state
+
+    def __enter__(self) -> RunFolder:
+        if not self.is_main:
+            return self
+        config = self._config
+        config.output_dir.mkdir(parents=True, exist_ok=True)
+        self._log = MetricsLog(self.metrics_path)
+        self._stack.callback(self._log.close)
+        self._log.truncate(self._metrics_bytes)
+        self._reporters = build_reporters(config.report_to, config.output_dir, config_to_dict(config))
+        for reporter in self._reporters:
+            self._stack.callback(reporter.close)
+        view = ProgressView(title=self._title, logging_steps=config.logging_steps)
+        self._view = self._stack.enter_context(view)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def record(self, metrics: dict[str, Any]) -> None:
+        """Write one line of metrics; `update` is among them."""
+        if self._log is None or self._view is None:
+            return
+        self._log.append(metrics)
+        numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+        for reporter in self._reporters:
+            reporter.log(numbers, step=metrics["update"])
+        self._view.show(metrics)
+
+    def is_due(self, update: int) -> bool:
+        """Whether a checkpoint is to be written after this update."""
+        return self._config.save_steps > 0 and update % self._config.save_steps == 0
+
+    def save(self, update: int, *, position: dict[str, Any], store_mark: int | None = None) -> Path:
+        """Write a checkpoint unless this update has one; call it where the model may be touched."""
+        path = self._config.output_dir / f"checkpoint-{update}"
+        if self.last_checkpoint is not None and self.last_checkpoint.resolve() == path.resolve():
+            return path
+        with self._stopwatch.measure("save"):
+            if self._log is not None:
+                state = TrainerState(
+                    update=update,
+                    optimizer_steps=self._learner.optimizer.num_steps,
+                    skipped_steps=self._learner.optimizer.num_skipped,
+                    position=position,
+                    store_mark=store_mark,
+                    metrics_bytes=self._log.length_bytes,
+                    cpu_s=self._stopwatch.cpu_s,
+                )
+                self._checkpoints.save(state, config_to_dict(self._config), self._learner.save)
+            self._learner.accelerator.wait_for_everyone()
+        if self._config.deterministic:
+            # A run that resumes here encodes its pictures anew, in other company; do the same.
+            self._learner.model.forget_features()
+        self.last_checkpoint = path
+        return path
+
+    def export(self) -> Path:
+        """Write the finished model, adapters merged, and return its folder."""
+        folder = self._config.output_dir / MODEL_FOLDER
+        if self.is_main:
+            self._learner.export(folder)
+        self._learner.accelerator.wait_for_everyone()
+        return folder
+
+    def _refuse_to_overwrite(self) -> None:
+        """A new run needs a new folder; one that died before its first checkpoint begins anew."""
+        if not self.is_main or self._config.resume_from_checkpoint is not False:
+            return
+        begun = self.metrics_path.exists() and self.metrics_path.stat().st_size > 0
+        if begun or self._checkpoints.complete():
+            raise ConfigError(
+                f"output_dir {self._config.output_dir} holds a run already; continue it with "
+                "resume_from_checkpoint=true, or choose another output_dir"
+            )
+
+
+def _warn_of_changes(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    changed = [
+        f"{name} {before.get(name)!r} -> {value!r}"
+        for name, value in now.items()
+        if name not in _MAY_CHANGE_ON_RESUME and before.get(name) != value
+    ]
+    if changed:
+        warnings.warn(
+            f"resuming from {path} with other settings: {', '.join(changed)}; the run will not be the one "
+            "that was begun",
+            stacklevel=3,
+        )

@@ -1,0 +1,249 @@
+"""Where groups of sibling episodes come from: replayed recordings, or live devices.
+
+A source walks through its tasks in an order that is a function of seed and epoch, so that its position
+is one number. Episodes of a batch run side by side; in deterministic mode the policy serves them in
+lock-step.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gui_agent.agent import Agent, EpisodeContext
+from gui_agent.device import Device, DeviceFactory, StopReason, Task
+from gui_agent.errors import ConfigError
+from trajectories.collect import CollectStats, EpisodeJob, EpisodeLabels, collect_episodes
+from trajectories.records import EpisodeRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Sibling episodes of one task, all of them scorable."""
+
+    group_id: str
+    records: tuple[EpisodeRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupBatch:
+    """What one call of a source brought.
+
+    Attributes:
+        groups: whole groups, in the order of their tasks.
+        records: every episode, those of dropped groups included, in the same order.
+        faults: attempts that ended in a device fault.
+        retries: attempts after a fault.
+        groups_dropped: groups that lost an episode to a fault for good.
+    """
+
+    groups: tuple[Group, ...]
+    records: tuple[EpisodeRecord, ...]
+    faults: int = 0
+    retries: int = 0
+    groups_dropped: int = 0
+
+
+class GroupSource(Protocol):
+    """Brings groups of sibling episodes."""
+
+    @property
+    def kind(self) -> str:
+        """Prefix of the metrics about its episodes: "semi_online", "offline" or "online"."""
+        ...
+
+    @property
+    def num_tasks(self) -> int:
+        """Tasks in one epoch."""
+        ...
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Where it stands, JSON-ready."""
+        ...
+
+    def restore(self, position: dict[str, Any]) -> None:
+        """Go on from a position."""
+        ...
+
+    def draw(self, num_groups: int, *, update: int) -> list[list[EpisodeJob]]:
+        """The jobs of the next groups; moves the position."""
+        ...
+
+    async def run(self, jobs: Sequence[Sequence[EpisodeJob]]) -> GroupBatch:
+        """Run the episodes of some groups."""
+        ...
+
+
+class Participates(Protocol):
+    """A policy whose deterministic batches wait for every running episode."""
+
+    def participant(self) -> AbstractAsyncContextManager[None]:
+        """Open around an episode."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockStepFactory:
+    """Lends devices to episodes that the policy's batches wait for."""
+
+    devices: DeviceFactory
+    policy: Participates
+
+    @property
+    def capacity(self) -> int:
+        """That of the devices."""
+        return self.devices.capacity
+
+    def lease(self) -> AbstractAsyncContextManager[Device]:
+        """Borrow a device."""
+        return self._lease()
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncIterator[Device]:
+        # The device first: an episode that waits for a free device must not hold up the others.
+        async with self.devices.lease() as device, self.policy.participant():
+            yield device
+
+
+class TaskGroups:
+    """Groups over a list of tasks and a factory of devices, recorded or live.
+
+    The two kinds differ in what is handed in: `ReplayTask`s with a `ReplayFactory` give semi-online RL
+    (or offline RL, where every task is a single step), live tasks with live devices give online RL.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        devices: DeviceFactory,
+        agent_for: Callable[[Device], Agent],
+        policy: Participates,
+        *,
+        kind: str,
+        num_generations: int,
+        seed: int = 0,
+        max_concurrency: int = 64,
+        max_attempts: int = 1,
+        time_limit_s: float | None = None,
+        labels: EpisodeLabels | None = None,
+    ) -> None:
+        """Walk through `tasks`.
+
+        Args:
+            tasks: at least one.
+            devices: where episodes run.
+            agent_for: makes the agent of one episode.
+            policy: what the agents sample from.
+            kind: see `GroupSource.kind`.
+            num_generations: siblings per group.
+            seed: of the order of tasks and of the sampling noise.
+            max_concurrency: episodes at once; never more than there are devices.
+            max_attempts: 1 drops a group at its first device fault, more try on other leases first.
+            time_limit_s: of one episode.
+            labels: stored with every episode.
+
+        Raises:
+            ConfigError: there is no task.
+        """
+        if not tasks:
+            raise ConfigError("there is no task to train on; check the data folder, split or suite")
+        self._tasks = list(tasks)
+        self._devices = LockStepFactory(devices=devices, policy=policy)
+        self._agent_for = agent_for
+        self._kind = kind
+        self._num_generations = num_generations
+        self._seed = seed
+        self._max_concurrency = max_concurrency
+        self._max_attempts = max_attempts
+        self._time_limit_s = time_limit_s
+        self._labels = labels or EpisodeLabels()
+        self._drawn = 0
+
+    @property
+    def kind(self) -> str:
+        """Prefix of the metrics about its episodes."""
+        return self._kind
+
+    @property
+    def num_tasks(self) -> int:
+        """Tasks in one epoch."""
+        return len(self._tasks)
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Tasks drawn since the beginning."""
+        return {"drawn": self._drawn}
+
+    def restore(self, position: dict[str, Any]) -> None:
+        """Go on from a position."""
+        self._drawn = int(position["drawn"])
+
+    def draw(self, num_groups: int, *, update: int) -> list[list[EpisodeJob]]:
+        """The jobs of the next groups; moves the position."""
+        groups = [self._jobs(self._drawn + i, update) for i in range(num_groups)]
+        self._drawn += num_groups
+        return groups
+
+    async def run(self, jobs: Sequence[Sequence[EpisodeJob]]) -> GroupBatch:
+        """Run the episodes of some groups.
+
+        Raises:
+            PolicyError: the model failed.
+        """
+        flat = [job for group in jobs for job in group]
+        if not flat:
+            return GroupBatch(groups=(), records=())
+        stats = CollectStats()
+        episodes = collect_episodes(
+            flat,
+            self._devices,
+            self._agent_for,
+            concurrency=self._max_concurrency,
+            max_attempts=self._max_attempts,
+            ordered=True,
+            labels=self._labels,
+            time_limit_s=self._time_limit_s,
+            stats=stats,
+        )
+        records = tuple([record async for record in episodes])
+        groups = whole_groups(records)
+        return GroupBatch(
+            groups=groups,
+            records=records,
+            faults=stats.faults,
+            retries=stats.retries,
+            groups_dropped=len(jobs) - len(groups),
+        )
+
+    def _jobs(self, number: int, update: int) -> list[EpisodeJob]:
+        epoch, index = divmod(number, len(self._tasks))
+        order = list(range(len(self._tasks)))
+        random.Random(f"{self._seed}/{epoch}").shuffle(order)
+        task = self._tasks[order[index]]
+        group_id = f"u{update:05d}-g{number:06d}"
+        return [
+            EpisodeJob(
+                task=task,
+                context=EpisodeContext(
+                    goal=task.goal, episode_id=f"{group_id}-e{sibling:02d}", seed=self._seed, update=update
+                ),
+                group_id=group_id,
+            )
+            for sibling in range(self._num_generations)
+        ]
+
+
+def whole_groups(records: Sequence[EpisodeRecord]) -> tuple[Group, ...]:
+    """Groups, in order of appearance, of which no episode ended in a device fault."""
+    found: dict[str, list[EpisodeRecord]] = {}
+    for record in records:
+        found.setdefault(record.trajectory.group_id, []).append(record)
+    return tuple(
+        Group(group_id=group_id, records=tuple(members))
+        for group_id, members in found.items()
+        if all(member.trajectory.stop is not StopReason.DEVICE_FAULT for member in members)
+    )
