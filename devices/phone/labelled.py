@@ -44,7 +44,7 @@ def labelled_screens(
             screenshot = Screenshot.from_image(draw(shown, state, display))
             yield LabelledScreen(screenshot=screenshot, elements=shown.elements())
             made += 1
-            state = _wandered(state, display, rng)
+            state = wandered(state, display, rng)
 
 
 async def suite_screens(suite: TaskSource, count: int, seed: int) -> list[LabelledScreen]:
@@ -58,18 +58,18 @@ async def suite_screens(suite: TaskSource, count: int, seed: int) -> list[Labell
     return list(labelled_screens(suite, count, seed))
 
 
-def _wandered(state: PhoneState, display: PhoneDisplay, rng: random.Random) -> PhoneState:
+def wandered(state: PhoneState, display: PhoneDisplay, rng: random.Random) -> PhoneState:
     """The phone after a random gesture, a little later in the day."""
     shown = layout_of(state, display)
     targets = [element for element in shown.elements() if element.clickable and element.role != "key"]
-    draw_ = rng.random()
+    chance = rng.random()
     action: Action
-    if targets and draw_ < 0.85:
+    if targets and chance < 0.85:
         x, y = rng.choice(targets).box.center
         action = Click(x=x, y=y)
-    elif draw_ < 0.9 and shown.max_scroll_dp:
+    elif chance < 0.9 and shown.max_scroll_dp:
         action = Scroll(direction=rng.choice((Direction.UP, Direction.DOWN)))
-    elif draw_ < 0.96:
+    elif chance < 0.96:
         action = SystemButton(button=Button.BACK)
     else:
         action = SystemButton(button=Button.HOME)
