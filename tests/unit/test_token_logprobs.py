@@ -194,8 +194,8 @@ def test_rows_that_lost_a_picture_are_refused(model: VisionLanguageModel) -> Non
 def test_gradient_checkpointing_changes_nothing(tiny_model_dir: Path) -> None:
     gradients = []
     for checkpointing in (False, True):
-        model = load_model(tiny_model_dir, lora=LoraSettings(rank=4), gradient_checkpointing=checkpointing)
         torch.manual_seed(0)
+        model = load_model(tiny_model_dir, lora=LoraSettings(rank=4), gradient_checkpointing=checkpointing)
         for name, parameter in model.network.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.02)

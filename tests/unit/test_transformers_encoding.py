@@ -17,8 +17,9 @@ CHATTY_TEMPLATE = (
     "{% set counter = namespace(value=0) %}{% for m in messages %}{% if loop.first and m.role != 'system' %}"
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ m.role }}\n"
     "{% for c in m.content %}{% if c.type == 'image' %}{% set counter.value = counter.value + 1 %}"
-    "Picture {{ counter.value }}: <|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c.text }}{% endif %}"
-    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "Picture {{ counter.value }}: <|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c.text }}"
+    "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
