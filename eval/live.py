@@ -1,5 +1,8 @@
 """Live success: episodes on instances that were never trained on, judged by the task's own check.
 
+An episode succeeds if the check says so and the agent stopped by itself, or the world ended the task:
+an agent that wanders through the goal and does not notice has not solved the task (as in AndroidWorld).
+
 An episode that a device fault ended is unscored. It is counted and left out of every average; a
 report whose tasks are mostly unscored says so instead of giving a number.
 """
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 
 from eval.intervals import Interval, bootstrap_mean
 from gui_agent.actions import Finish, FinishStatus
-from gui_agent.device import EVALUATION_SEED_START, Task, TaskSource, Verdict
+from gui_agent.device import EVALUATION_SEED_START, StopReason, Task, TaskSource, Verdict
 from gui_agent.errors import ConfigError
 from trajectories.records import Trajectory
 
@@ -126,7 +129,8 @@ def _is_scored(trajectory: Trajectory) -> bool:
 
 
 def _success(trajectory: Trajectory) -> float:
-    return float(trajectory.outcome.verdict is Verdict.SUCCESS)
+    stopped = trajectory.stop in (StopReason.FINISHED, StopReason.TASK_ENDED)
+    return float(stopped and trajectory.outcome.verdict is Verdict.SUCCESS)
 
 
 def _claimed(trajectory: Trajectory) -> bool:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gui_agent.agent import FlatAgent
-from gui_agent.device import Device
+from gui_agent.device import Device, DeviceFactory
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
 from gui_agent.policy import Policy, SamplingParams
@@ -55,8 +55,13 @@ class AgentOptions:
 
 
 @asynccontextmanager
-async def open_policy(options: AgentOptions) -> AsyncIterator[Policy]:
-    """Load the local model, or connect to the endpoint, for the time of a command."""
+async def open_policy(options: AgentOptions, *, lock_step: bool = False) -> AsyncIterator[Policy]:
+    """Load the local model, or connect to the endpoint, for the time of a command.
+
+    Args:
+        options: which model.
+        lock_step: batch what all episodes ask for, for devices that answer at once; see `Batcher`.
+    """
     options.require_model()
     if options.endpoint:
         from gui_agent.policies.openai_http import OpenAIPolicy
@@ -68,11 +73,21 @@ async def open_policy(options: AgentOptions) -> AsyncIterator[Policy]:
     from gui_agent.policies.transformers_policy import TransformersPolicy
 
     model = load_model(options.model, dtype=options.dtype, device=options.device)
-    policy = TransformersPolicy(model, deterministic=False, max_batch_rows=options.max_batch_size)
+    policy = TransformersPolicy(model, deterministic=lock_step, max_batch_rows=options.max_batch_size)
     try:
         yield policy
     finally:
         policy.close()
+
+
+def lock_step_devices(factory: DeviceFactory, policy: Policy) -> DeviceFactory:
+    """The same devices, lent so that a local policy's batches wait for every episode."""
+    from gui_agent.policies.transformers_policy import TransformersPolicy
+    from trainers.sources import LockStepFactory
+
+    if isinstance(policy, TransformersPolicy):
+        return LockStepFactory(devices=factory, policy=policy)
+    return factory
 
 
 def flat_agent_for(policy: Policy, options: AgentOptions) -> Callable[[Device], FlatAgent]:

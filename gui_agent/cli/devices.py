@@ -9,7 +9,7 @@ from typing import Final
 from devices.registry import resolve_devices
 from gui_agent.device import Closeable, DeviceFactory, TaskSource
 
-_DEFAULT_DEVICES: Final = {"phone": "phone:16", "miniwob": "browser:2"}
+_DEFAULT_DEVICES: Final = {"phone": "phone:64", "miniwob": "browser:2"}
 
 
 def default_devices(suite: str) -> str:

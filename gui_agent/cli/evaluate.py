@@ -14,10 +14,10 @@ from rich.table import Table
 
 from devices.registry import resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score
-from eval.sop import sop_score
-from eval.steps import step_score
+from eval.sop import sop_from_replays
+from eval.steps import step_metrics
 from gui_agent import __version__
-from gui_agent.cli.agents import AgentOptions, flat_agent_for, open_policy
+from gui_agent.cli.agents import AgentOptions, flat_agent_for, lock_step_devices, open_policy
 from gui_agent.cli.collect import progress_bar
 from gui_agent.cli.config import plain
 from gui_agent.cli.devices import open_devices
@@ -101,7 +101,7 @@ class EvalRun:
         """All figures as JSON-ready values; they are also in `output_dir`/eval.json."""
         watch = Stopwatch()
         report: dict[str, Any] = {"code_version": __version__, "config": plain(self)}
-        async with open_policy(self.agent) as policy:
+        async with open_policy(self.agent, lock_step=True) as policy:
             if self.suite:
                 report["live"] = await self._live(policy)
             if self.data is not None:
@@ -133,21 +133,26 @@ class EvalRun:
         store = TrajectoryStore.open(data)
         trajectories = list(store)[: self.max_trajectories or None]
         matcher = get_matcher(self.matcher)
-        report: dict[str, Any] = {
+        whole = ReplaySource(trajectories, store.screenshots, on_damage="skip")
+        steps = ReplaySource(trajectories, store.screenshots, single_step=True, on_damage="skip")
+        factory = ReplayFactory(matcher=matcher, patch_budget=0)
+        own_history = await self._play(policy, whole.tasks, factory, "sop")
+        expert_history = await self._play(policy, steps.tasks, factory, "steps")
+        lengths = {task.task_id: task.max_steps for task in whole.tasks}
+        sop = sop_from_replays(
+            [record.trajectory for record in own_history], lengths, matcher=matcher.name, seed=self.seed
+        )
+        single = step_metrics(
+            [record.trajectory for record in expert_history], matcher=matcher.name, seed=self.seed
+        )
+        return {
             "data": str(data),
             "matcher": matcher.name,
             "trajectories": len(trajectories),
+            "refused": [asdict(refusal) for refusal in whole.refused],
+            "sop": asdict(sop),
+            "steps": asdict(single),
         }
-        for name, single in (("sop", False), ("steps", True)):
-            source = ReplaySource(trajectories, store.screenshots, single_step=single, on_damage="skip")
-            budget = 0
-            factory = ReplayFactory(matcher=matcher, patch_budget=budget)
-            records = await self._play(policy, source.tasks, factory, name)
-            played = [record.trajectory for record in records]
-            lengths = [task.max_steps for task in source.tasks]
-            report[name] = asdict(step_score(played) if single else sop_score(played, lengths))
-            report["refused"] = [asdict(refusal) for refusal in source.refused]
-        return report
 
     async def _play(
         self, policy: Policy, tasks: Sequence[Task], factory: DeviceFactory, what: str
@@ -157,7 +162,7 @@ class EvalRun:
             bar = progress.add_task(what, total=len(tasks))
             episodes = collect_episodes(
                 group_jobs(tasks, seed=self.seed, prefix=f"{what}-"),
-                factory,
+                lock_step_devices(factory, policy),
                 flat_agent_for(policy, self.agent),
                 concurrency=max(1, min(factory.capacity, _CONCURRENCY)),
                 ordered=True,
@@ -214,10 +219,15 @@ def _print(report: dict[str, Any]) -> None:
             f"{live['unscored']} unscored, {live['claimed_but_failed']} claimed success and failed"
         )
     if replay := report.get("replay"):
-        sop, steps = replay["sop"], replay["steps"]
-        console.print(f"replay of {replay['trajectories']} trajectories, matcher {replay['matcher']}:")
-        console.print(f"  SOP {sop}")
-        console.print(f"  single steps {steps}")
+        words = f"replay of {replay['trajectories']} trajectories, matcher {replay['matcher']}"
+        table = Table("metric", "value", "95 % interval", "of", title=words)
+        for name, value in (*replay["sop"].items(), *replay["steps"].items()):
+            if isinstance(value, dict) and "low" in value:
+                bounds = f"{_percent(value['low'])} to {_percent(value['high'])}"
+                table.add_row(name, _percent(value["value"]), bounds, str(value["count"]))
+        console.print(table)
+        if replay["refused"]:
+            console.print(f"{len(replay['refused'])} trajectories could not be replayed; see eval.json")
     console.print(f"{report['cpu_s']:.1f} CPU-s, {report['wall_s']:.1f} s")
 
 
