@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gui_agent import __version__
+from gui_agent.errors import GuiAgentError
 
 PACKAGES: Final = (
     "torch",
@@ -168,7 +169,17 @@ def _browsers() -> dict[str, Any]:
     ):
         if program.is_file():
             found[program.stem] = str(program)
-    return {"system": found, "playwright": _playwright_browsers()}
+    return {"used": _used_browser(), "system": found, "playwright": _playwright_browsers()}
+
+
+def _used_browser() -> str | None:
+    """The browser that a browser device would start."""
+    try:
+        from devices.browser.chromium import find_chromium
+
+        return str(find_chromium())
+    except (GuiAgentError, ImportError):  # none found, or playwright is not installed
+        return None
 
 
 def _playwright_browsers() -> list[str]:
