@@ -15,7 +15,7 @@ import numpy as np
 
 from trainers.advantages import AdvantageEstimator, EstimatorSettings, estimator_rows, get_estimator
 from trainers.config import Compat, RLConfig
-from trainers.returns import discounted_returns
+from trainers.filters import filter_rows
 from trainers.rewards import RewardFn, StepReward, get_reward, total
 from trainers.rows import Row
 from trainers.sources import Group
@@ -90,10 +90,7 @@ class EstimatorCredit:
         """Reward every step of a group."""
         trajectories = [record.trajectory for record in group.records]
         rewards = tuple(tuple(self._reward(trajectory)) for trajectory in trajectories)
-        values = [
-            self._value(trajectory, steps) for trajectory, steps in zip(trajectories, rewards, strict=True)
-        ]
-        return ScoredGroup(group=group, rewards=rewards, spread=statistics.pstdev(values))
+        return ScoredGroup(group=group, rewards=rewards, spread=self._spread(trajectories, rewards))
 
     def keep(self, scored: ScoredGroup) -> bool:
         """Whether the episodes of a group differ enough."""
@@ -125,16 +122,16 @@ class EstimatorCredit:
             for (completion, trajectory, step), advantage in zip(sampled, advantages, strict=True)
         ]
 
-    def _value(self, trajectory: Trajectory, steps: Sequence[StepReward]) -> float:
-        """The number by which the filter compares an episode with its siblings."""
-        if self._by_outcome or not steps:
-            return total(steps)
-        returns = discounted_returns(
-            [step.value for step in steps],
-            [step.match is None or step.match.exact_match for step in trajectory.steps],
-            [trajectory.episode_id] * len(steps),
-            [step.index for step in trajectory.steps],
-            gamma=self._gamma,
-            cut_includes_mismatch=self._cut_includes_mismatch,
+    def _spread(self, trajectories: Sequence[Trajectory], rewards: Sequence[Sequence[StepReward]]) -> float:
+        """How much the episodes of one group differ."""
+        if self._by_outcome:
+            return statistics.pstdev([total(steps) for steps in rewards])
+        rows = [
+            row
+            for trajectory, steps in zip(trajectories, rewards, strict=True)
+            for row in estimator_rows(trajectory, steps)
+        ]
+        found = filter_rows(
+            rows, gamma=self._gamma, threshold=0.0, cut_includes_mismatch=self._cut_includes_mismatch
         )
-        return float(returns[0])
+        return max(found.deviations.values(), default=0.0)

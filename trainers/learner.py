@@ -330,7 +330,7 @@ class Learner:
         names = {"loss", *sums.by_name}
         if isinstance(self.config, RLConfig):
             names |= {"entropy", "importance_ratio/mean"}
-            names |= {f"clip_ratio/{part}_mean" for part in ("low", "high", "region")}
+            names |= {f"clip_ratio/{part}_mean" for part in ("low", "high", "region", "dual")}
             names |= {"kl"} if self._reference is not None else set()
         return names
 

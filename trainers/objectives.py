@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from trainers.config import RLConfig
-
-_MAX_LOG_RATIO = 20.0
-_MAX_KL = 10.0
+from trainers.losses import kl_estimate, policy_loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,39 +50,35 @@ def negative_log_likelihood(logprobs_N: torch.Tensor, targets: TokenTargets) -> 
 def policy_gradient(config: RLConfig) -> ObjectiveFn:
     """The clipped surrogate with dual clip, plus beta times the k3 estimate of the KL to the reference.
 
-    Source: PPO, arXiv:1707.06347, equation 7; dual clip, arXiv:1912.09729, equation 6; k3 as in
-    GRPO, arXiv:2402.03300, equation 4. Bounds as in UI-S1, section 1.8 of our algorithm notes.
+    Source: see `trainers.losses`; together as in UI-S1, arXiv:2509.11543, equation 12.
     """
 
     def objective(logprobs_N: torch.Tensor, targets: TokenTargets) -> Objective:
         assert targets.old_logprobs_N is not None, "policy gradients need old log-probabilities"
-        advantages_N = targets.advantages_N
-        log_ratio_N = (logprobs_N - targets.old_logprobs_N).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO)
-        ratio_N = log_ratio_N.exp()
-        clipped_N = ratio_N.clamp(1 - config.clip_low, 1 + config.clip_high)
-        loss_N = torch.maximum(-advantages_N * ratio_N, -advantages_N * clipped_N)
-        if config.dual_clip > 0:
-            bounded_N = torch.minimum(loss_N, -advantages_N * config.dual_clip)
-            loss_N = torch.where(advantages_N < 0, bounded_N, loss_N)
+        surrogate = policy_loss(
+            logprobs_N[None],
+            targets.old_logprobs_N[None],
+            targets.advantages_N[None],
+            torch.ones_like(logprobs_N, dtype=torch.bool)[None],
+            clip_low=config.clip_low,
+            clip_high=config.clip_high,
+            dual_clip=config.dual_clip,
+            num_tokens=1,  # a sum; the learner divides
+        )
         with torch.no_grad():
-            low_N = (ratio_N < 1 - config.clip_low) & (advantages_N < 0)
-            high_N = (ratio_N > 1 + config.clip_high) & (advantages_N > 0)
+            ratio_N = (logprobs_N - targets.old_logprobs_N).exp()
+            low_N = (ratio_N < 1 - config.clip_low) & (targets.advantages_N < 0)
+            high_N = (ratio_N > 1 + config.clip_high) & (targets.advantages_N > 0)
             sums = {
                 "clip_ratio/low_mean": low_N.sum(),
                 "clip_ratio/high_mean": high_N.sum(),
                 "clip_ratio/region_mean": (low_N | high_N).sum(),
+                "clip_ratio/dual_mean": surrogate.dual_clip_fraction * len(logprobs_N),
                 "importance_ratio/mean": ratio_N.sum(),
             }
         if targets.reference_logprobs_N is None:
-            return Objective(loss=loss_N.sum(), sums=sums)
-        kl_N = k3(logprobs_N, targets.reference_logprobs_N)
-        sums["kl"] = kl_N.detach().sum()
-        return Objective(loss=(loss_N + config.beta * kl_N).sum(), sums=sums)
+            return Objective(loss=surrogate.loss, sums=sums)
+        kl = kl_estimate(logprobs_N, targets.reference_logprobs_N).sum()
+        return Objective(loss=surrogate.loss + config.beta * kl, sums={**sums, "kl": kl.detach()})
 
     return objective
-
-
-def k3(logprobs_N: torch.Tensor, reference_N: torch.Tensor) -> torch.Tensor:
-    """Unbiased, never negative estimate of KL(policy || reference) for each sampled token."""
-    log_ratio_N = (reference_N - logprobs_N).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO)
-    return (log_ratio_N.exp() - log_ratio_N - 1).clamp(-_MAX_KL, _MAX_KL)
