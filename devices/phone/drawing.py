@@ -32,7 +32,7 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache(maxsize=4096)
-def _text_mask(text: str, size_px: int) -> Image.Image:
+def text_mask(text: str, size_px: int) -> Image.Image:
     """The words as a mask, as wide as they advance and as high as the font's line."""
     font = _font(size_px)
     ascent, descent = font.getmetrics()
@@ -42,7 +42,7 @@ def _text_mask(text: str, size_px: int) -> Image.Image:
 
 
 @lru_cache(maxsize=4096)
-def _fitted(text: str, size_px: int, width_px: int) -> str:
+def fitted_text(text: str, size_px: int, width_px: int) -> str:
     """The text, shortened with an ellipsis until it fits."""
     font = _font(size_px)
     if font.getlength(text) <= width_px:
@@ -134,7 +134,7 @@ class _Painter:
     ) -> None:
         """One line of text; y is the middle of its letters."""
         size = self.px(size_dp)
-        mask = _text_mask(_fitted(text, size, width), size)
+        mask = text_mask(fitted_text(text, size, width), size)
         left = x if align == "left" else x - mask.width // 2 if align == "middle" else x - mask.width
         self.paste(color, left, y - _x_height_middle(size), mask)
 
@@ -273,7 +273,7 @@ class _Painter:
         m = self.m
         if not m.bar_back:  # one line: the detail takes what room is left at the right
             self.text(widget.text, left, middle, m.text, color, width=right - left)
-            left += _text_mask(_fitted(widget.text, self.px(m.text), right - left), self.px(m.text)).width
+            left += text_mask(fitted_text(widget.text, self.px(m.text), right - left), self.px(m.text)).width
             room = right - left - self.px(m.margin)
             if room >= self.px(m.small * 2):
                 faint = self.colors.faint
@@ -324,14 +324,14 @@ class _Painter:
         self.fill(box, ground, self.px(m.corner) if not m.bar_back else height // 2)
         x, y = box.center
         size = self.px(m.text * 0.95)
-        label = _fitted(widget.text, self.px(m.text), box.right - box.left - self.px(m.gap * 2))
+        label = fitted_text(widget.text, self.px(m.text), box.right - box.left - self.px(m.gap * 2))
         if not widget.icon:
             self.text(label, x, y, m.text, ink, width=box.right - box.left, align="middle")
             return
         if not label:
             self.icon(widget.icon, x, y, self.px(m.text * 1.3), ink)
             return
-        words = _text_mask(label, self.px(m.text)).width
+        words = text_mask(label, self.px(m.text)).width
         gap = self.px(m.text * 0.35)
         if size + gap + words > box.right - box.left - self.px(m.gap * 2):
             self.text(label, x, y, m.text, ink, width=box.right - box.left, align="middle")
