@@ -5,18 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from devices.registry import draw_labelled_screens, resolve_suite
-from eval.live import training_tasks
+from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
+from gui_agent.agent import FlatAgent
+from gui_agent.cli.agents import lock_step_devices
+from gui_agent.cli.devices import open_devices
 from gui_agent.device import TaskSource
 from gui_agent.errors import ConfigError
 from gui_agent.formats.compact import CompactFormat, compact_vocabulary
 from gui_agent.formats.registry import get_format
+from gui_agent.matching import get_matcher
 from gui_agent.observation import LabelledScreen
+from gui_agent.policy import SamplingParams
+from trainers.advantages import get_estimator
+from trainers.config import LearnerConfig, RLConfig, SemiOnlineConfig, SFTConfig
 from trainers.grounding_config import GroundingConfig
+from trajectories.collect import collect_episodes, group_jobs
+from trajectories.store import TrajectoryStore
+
+if TYPE_CHECKING:  # these import torch, which --help does without
+    from gui_agent.policies.transformers_policy import TransformersPolicy
+    from trainers.loop import TrainResult
 
 _HELD_OUT_SCREENS_SEED = 1_000_000
 _CORPUS_TASKS = 500
@@ -105,3 +119,132 @@ def _corpus(suite: TaskSource, screens: Sequence[LabelledScreen]) -> Iterable[st
 def _own(command: object, base: type) -> dict[str, object]:
     """The settings of a command that its configuration class has too."""
     return {field.name: getattr(command, field.name) for field in fields(base)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sft(SFTConfig):
+    """Imitate recorded expert trajectories: the supervised warm start before reinforcement learning.
+
+    Prompts are built by the same format, with the same history, as when the agent acts. The finished
+    model is an ordinary checkpoint folder below the output folder.
+
+    Examples:
+        gui-agent train sft --recipe quickstart --model runs/grounding/model --data runs/demonstrations
+        gui-agent train sft --model Qwen/Qwen2.5-VL-7B-Instruct --data runs/android_control --lora-rank 32 \\
+            --bf16 --gradient-checkpointing --output-dir runs/sft
+    """
+
+    def run(self) -> int:
+        """Train and say where the model is."""
+        from trainers.sft import train_sft
+
+        return _finish(train_sft(SFTConfig(**_own(self, SFTConfig))), self.output_dir)
+
+    def dry_run(self) -> int:
+        """Check names and folders."""
+        return _preview(self, self.data, self.format)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemiOnline(SemiOnlineConfig):
+    """Reinforcement learning on recorded trajectories that are replayed as if live (UI-S1).
+
+    The policy answers with its own history; where it departs from the expert, the expert's action is
+    patched in while the budget lasts. With --single-step every step is sampled alone with the expert's
+    history, which is what UI-S1 calls offline RL.
+
+    Examples:
+        gui-agent train semi-online --recipe quickstart --model runs/sft/model --data runs/demonstrations
+        gui-agent train semi-online --model runs/sft/model --data runs/demonstrations --algorithm gigpo \\
+            --patch-budget -1 --learning-rate 1e-4 --output-dir runs/gigpo
+        gui-agent train semi-online --recipe quickstart --resume-from-checkpoint true
+
+    Attributes:
+        eval_suite: every `eval_steps` updates, live success on held-out instances of this suite joins the
+            metrics; empty measures nothing.
+        eval_episodes_per_template: instances of every template for that.
+    """
+
+    eval_suite: str = ""
+    eval_episodes_per_template: int = 5
+
+    def run(self) -> int:
+        """Train and say where the model is."""
+        from trainers.semi_online import train_semi_online
+
+        config = SemiOnlineConfig(**_own(self, SemiOnlineConfig))
+        hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
+        result = asyncio.run(train_semi_online(config, evaluator_for=hook))
+        return _finish(result, self.output_dir)
+
+    def dry_run(self) -> int:
+        """Check names and folders."""
+        get_matcher(self.matcher)
+        get_estimator(self.algorithm)
+        return _preview(self, self.data, self.format)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveHook:
+    """Measures live success of a policy while it is being trained."""
+
+    suite: str
+    episodes_per_template: int
+    format: str
+    max_completion_length: int
+    seed: int
+
+    @classmethod
+    def of(cls, config: RLConfig, suite: str, episodes_per_template: int) -> LiveHook | None:
+        """The hook that a training asks for; None where it asks for none."""
+        if not suite or not config.eval_steps:
+            return None
+        return cls(
+            suite=suite,
+            episodes_per_template=episodes_per_template,
+            format=config.format,
+            max_completion_length=config.max_completion_length,
+            seed=config.seed,
+        )
+
+    def __call__(self, policy: TransformersPolicy) -> Callable[[int], Awaitable[dict[str, Any]]]:
+        """The function that the training loop calls with its number of updates."""
+
+        async def evaluate(update: int) -> dict[str, Any]:
+            score = await self._score(policy)
+            value = None if score.success is None else score.success.value
+            return {"live_success": value, "live_unscored": score.unscored}
+
+        return evaluate
+
+    async def _score(self, policy: TransformersPolicy) -> LiveScore:
+        suite = resolve_suite(self.suite)
+        tasks = evaluation_tasks(suite, self.episodes_per_template)
+        params = SamplingParams(temperature=0.0, max_new_tokens=self.max_completion_length)
+        prompt_format = get_format(self.format)
+        async with open_devices("", suite) as factory:
+            records = collect_episodes(
+                group_jobs(tasks, seed=self.seed, prefix="eval-"),
+                lock_step_devices(factory, policy),
+                lambda device: FlatAgent(policy, prompt_format, params=params),
+                concurrency=factory.capacity,
+                ordered=True,
+                track_progress=False,
+                observe_end=False,
+            )
+            return live_score([record.trajectory async for record in records])
+
+
+def _finish(result: TrainResult, output_dir: Path) -> int:
+    print(
+        f"{result.updates} updates, {result.optimizer_steps} optimiser steps ({result.cause.value}), "
+        f"{result.cpu_s:.0f} CPU-s; model in {output_dir / 'model'}"
+    )
+    return 0
+
+
+def _preview(config: LearnerConfig, data: Path, prompt_format: str) -> int:
+    get_format(prompt_format)
+    store = TrajectoryStore.open(data)
+    print(f"would train {config.model} on {len(store)} trajectories of {data} into {config.output_dir}")
+    return 0
