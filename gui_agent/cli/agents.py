@@ -64,9 +64,11 @@ async def open_policy(options: AgentOptions, *, lock_step: bool = False) -> Asyn
     """
     options.require_model()
     if options.endpoint:
-        from gui_agent.policies.openai_http import OpenAIPolicy
+        from gui_agent.policies.openai_http import Endpoint, OpenAIPolicy
 
-        async with OpenAIPolicy(base_url=options.endpoint, model=options.model) as served:
+        # An evaluation needs words only; where the server gives tokens they are recorded all the same.
+        endpoint = Endpoint(base_url=options.endpoint, model=options.model, require_tokens=False)
+        async with await OpenAIPolicy.connect(endpoint) as served:
             yield served
         return
     from gui_agent.policies.transformers_loading import load_model

@@ -86,7 +86,7 @@ def _option_lines(options: Iterable[Option]) -> list[str]:
     rows = []
     for option in options:
         metavar = "" if is_bool(option.annotation) else " " + _metavar(option.annotation)
-        rows.append((option.flag + metavar, f"{option.help} {_default(option)}".strip()))
+        rows.append((option.flag + metavar, f"{option.help.rstrip('.')} {_default(option)}".strip()))
     return list(_table(rows))
 
 

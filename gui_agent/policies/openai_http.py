@@ -7,6 +7,7 @@ training step needs (exact tokens and their log-probabilities) is checked, never
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ipaddress
 import json
 import math
@@ -54,7 +55,7 @@ class Endpoint:
         base_url: address up to and with `/v1`.
         model: name of the model at the server; the server's only model when empty.
         model_of_role: names of models for roles that have their own, such as planner and actor.
-        dialect: what the server understands: gui-agent, vllm or openai.
+        dialect: what the server understands: auto asks it, else gui-agent, vllm or openai.
         api_key_env: environment variable that holds the key; no key is sent when empty.
         request_timeout_s: seconds for one answer.
         deadline_s: seconds for one call with all its repetitions.
@@ -69,7 +70,7 @@ class Endpoint:
     base_url: str = "http://127.0.0.1:8000/v1"
     model: str = ""
     model_of_role: dict[str, str] = field(default_factory=dict)
-    dialect: Dialect = Dialect.GUI_AGENT
+    dialect: Dialect = Dialect.AUTO
     api_key_env: str = ""
     request_timeout_s: float = 120.0
     deadline_s: float = 300.0
@@ -88,8 +89,8 @@ class Endpoint:
             raise ConfigError(f"max_connections is {self.max_connections}; expected at least 1")
         if self.require_tokens and self.dialect is Dialect.OPENAI:
             raise ConfigError(
-                "dialect 'openai' has no token ids, so that nothing can be trained from it; serve the model "
-                "with gui-agent or vLLM, or set require_tokens to false to evaluate only"
+                f"{self.base_url}: dialect 'openai' has no token ids, so that nothing can be trained from "
+                "it; serve the model with gui-agent or vLLM, or set require_tokens to false to evaluate only"
             )
 
 
@@ -107,7 +108,7 @@ class OpenAIPolicy:
         """Sample from `endpoint`.
 
         Args:
-            endpoint: the server; its `model` must be set.
+            endpoint: the server; its `model` and `dialect` must be set.
             image_budget: how the server resizes pictures.
             version: number of updates of the served weights, where the server does not tell.
             transport: how requests travel; the network by default.
@@ -131,9 +132,14 @@ class OpenAIPolicy:
     ) -> Self:
         """Ask the server for its models, so that a wrong address or name is found before anything runs.
 
+        Args:
+            endpoint: the server.
+            image_budget: how it resizes pictures, if it does not tell; Qwen2.5-VL's bounds by default.
+            transport: how requests travel; the network by default.
+
         Raises:
             PolicyError: the server does not answer.
-            ConfigError: it has no such model, or does not tell its image budget and none was given.
+            ConfigError: it has no such model, or cannot give the tokens that are required.
         """
         policy = cls(endpoint, image_budget=image_budget or ImageBudget(), transport=transport)
         try:
@@ -155,15 +161,14 @@ class OpenAIPolicy:
                     f"{self._endpoint.base_url} has no model {name!r}; it has: {', '.join(models) or 'none'}"
                 )
         self._model = wanted[-1]
-        told = models[wanted[-1]].get("image_budget")
-        if image_budget is None and told is None and self._endpoint.dialect is Dialect.GUI_AGENT:
-            raise ConfigError(
-                f"{self._endpoint.base_url} does not tell how it resizes pictures; is it 'gui-agent serve'? "
-                "Set the dialect to vllm or openai, and give an image budget"
-            )
-        if image_budget is None and told is not None:
-            self._image_budget = ImageBudget(**told)
-        self._version = int(models[wanted[-1]].get("policy_version", self._version))
+        model = models[self._model]
+        if self._endpoint.dialect is Dialect.AUTO:
+            by_owner = {dialect.value: dialect for dialect in (Dialect.GUI_AGENT, Dialect.VLLM)}
+            dialect = by_owner.get(str(model.get("owned_by")), Dialect.OPENAI)
+            self._endpoint = dataclasses.replace(self._endpoint, dialect=dialect)
+        if image_budget is None and "image_budget" in model:
+            self._image_budget = ImageBudget(**model["image_budget"])
+        self._version = int(model.get("policy_version", self._version))
 
     @property
     def version(self) -> int:
@@ -214,10 +219,8 @@ class OpenAIPolicy:
             length: params.max_new_tokens,
             "seed": key.noise_seed(0),
         }
-        if self._endpoint.require_tokens:
-            request["logprobs"] = True
         if dialect is not Dialect.OPENAI:
-            request["return_token_ids"] = True
+            request |= {"logprobs": True, "return_token_ids": True}
             request |= {"top_k": params.top_k} if params.top_k else {}
         elif params.top_k:
             raise PolicyError(

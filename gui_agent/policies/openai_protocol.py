@@ -29,6 +29,8 @@ SEED_BITS: Final = 63
 class Dialect(StrEnum):
     """What a server understands beyond the common fields."""
 
+    AUTO = "auto"
+    """Whatever the server says it is when its models are listed."""
     GUI_AGENT = "gui-agent"
     """`gui-agent serve`: everything above; equal keys give the tokens that the local policy gives."""
     VLLM = "vllm"

@@ -80,6 +80,7 @@ def _echo_client(**settings: Any) -> httpx.AsyncClient:
 
 
 def _handled(handler: Callable[[httpx.Request], httpx.Response], **settings: Any) -> OpenAIPolicy:
+    settings = {"dialect": Dialect.GUI_AGENT, **settings}
     endpoint = Endpoint(base_url="http://server/v1", model="m", backoff_s=0.0, **settings)
     return OpenAIPolicy(endpoint, image_budget=ImageBudget(), transport=httpx.MockTransport(handler))
 
@@ -304,6 +305,27 @@ async def test_a_plain_server_can_be_evaluated_but_not_trained_on() -> None:
     assert sent[0].keys() == {
         "model", "messages", "n", "temperature", "top_p", "max_completion_tokens", "seed",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("owner", ["vllm", "somebody"])
+async def test_the_dialect_is_read_from_the_list_of_models(owner: str) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"data": [{"id": "m", "owned_by": owner}]})
+        sent.append(json.loads(request.content))
+        return httpx.Response(200, json=_answer())
+
+    transport = httpx.MockTransport(handler)
+    endpoint = Endpoint(base_url="http://server/v1", require_tokens=False)
+    async with await OpenAIPolicy.connect(endpoint, transport=transport) as policy:
+        await policy.sample(_prompt(), params=PARAMS, key=KEY)
+    assert sent[0]["model"] == "m"
+    assert sent[0].get("return_token_ids", False) is (owner == "vllm")
+    if owner == "somebody":
+        with pytest.raises(ConfigError, match="nothing can be trained from it"):
+            await OpenAIPolicy.connect(Endpoint(base_url="http://server/v1"), transport=transport)
 
 
 async def test_pictures_resized_in_another_way_are_noticed() -> None:

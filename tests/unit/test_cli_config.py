@@ -331,7 +331,7 @@ def test_help_shows_sections_types_defaults_and_examples(capsys: pytest.CaptureF
         "Train a toy.",
         "Longer words.",
         "learner.optimizer: How weights move.",
-        "step size, on two lines. (default: 0.002)",
+        "step size, on two lines (default: 0.002)",
         "--algorithm {grpo,ui_s1}",
         "--output-dir PATH",
         "(required)",
