@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gui_agent.agent import Agent, EpisodeContext
-from gui_agent.device import Device, DeviceFactory, StopReason, Task
+from gui_agent.device import Device, DeviceFactory, StopReason, Task, Verdict
 from gui_agent.errors import ConfigError
 from trajectories.collect import CollectStats, EpisodeJob, EpisodeLabels, collect_episodes
-from trajectories.records import EpisodeRecord
+from trajectories.records import EpisodeRecord, Trajectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,8 @@ class GroupBatch:
         records: every episode, those of dropped groups included, in the same order.
         faults: attempts that ended in a device fault.
         retries: attempts after a fault.
-        groups_dropped: groups that lost an episode to a fault for good.
+        groups_dropped: groups with an episode that nobody could score: its device broke for good, or its
+            task has no verdict.
     """
 
     groups: tuple[Group, ...]
@@ -238,12 +239,17 @@ class TaskGroups:
 
 
 def whole_groups(records: Sequence[EpisodeRecord]) -> tuple[Group, ...]:
-    """Groups, in order of appearance, of which no episode ended in a device fault."""
+    """Groups, in order of appearance, whose episodes could all be judged: no fault, no open verdict."""
     found: dict[str, list[EpisodeRecord]] = {}
     for record in records:
         found.setdefault(record.trajectory.group_id, []).append(record)
     return tuple(
         Group(group_id=group_id, records=tuple(members))
         for group_id, members in found.items()
-        if all(member.trajectory.stop is not StopReason.DEVICE_FAULT for member in members)
+        if all(_can_be_scored(member.trajectory) for member in members)
     )
+
+
+def _can_be_scored(trajectory: Trajectory) -> bool:
+    judged = trajectory.outcome.verdict is not Verdict.UNSCORED
+    return judged and trajectory.stop is not StopReason.DEVICE_FAULT and bool(trajectory.steps)

@@ -1,0 +1,143 @@
+"""Two processes on one machine compute what one process computes.
+
+Run as a program, this file is one of the processes, started by torch's launcher over loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("accelerate")
+    prepare(folder)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+                "--master_addr", "127.0.0.1", "--master_port", str(port)]  # fmt: skip
+    found = {}
+    for name, command in {"one": [sys.executable], "two": launcher}.items():
+        out = folder / name
+        done = subprocess.run(
+            [*command, __file__, str(folder), str(out)],
+            env=environment, capture_output=True, text=True, timeout=300, check=False,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        found[name] = out
+    return found
+
+
+def test_loss_and_metrics_are_equal(results: dict[str, Path]) -> None:
+    one, two = (json.loads((results[name] / "learner-0.json").read_text()) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
+    assert one["grad_norm"] > 0
+
+
+def test_weights_are_equal_on_both_processes_and_to_one(results: dict[str, Path]) -> None:
+    from safetensors.torch import load_file
+
+    one = load_file(results["one"] / "weights-0.safetensors")
+    first, second = (load_file(results["two"] / f"weights-{rank}.safetensors") for rank in (0, 1))
+    for name, weight in one.items():
+        assert first[name].equal(second[name]), name
+        assert (first[name] - weight).abs().max() < 1e-6, name
+
+
+def test_a_whole_iteration_is_shared(results: dict[str, Path]) -> None:
+    from trainers.metrics import read_metrics
+
+    (one,), (two,) = (read_metrics(results[name] / "run" / "metrics.jsonl") for name in ("one", "two"))
+    for name in ("rows", "reward", "semi_online/episodes", "num_tokens", "grad_norm"):
+        assert two[name] == pytest.approx(one[name], rel=1e-5, abs=1e-6), name
+
+
+def prepare(folder: Path) -> None:
+    """A tiny model of random weights, and two recordings."""
+    from PIL import Image
+
+    from gui_agent.actions import Click
+    from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
+    from gui_agent.observation import Screenshot
+    from trainers.tiny_model import TinyModelConfig, build_tiny_model
+    from trajectories.records import EpisodeRecord, Step, Trajectory
+    from trajectories.store import TrajectoryStore
+
+    records = []
+    for number, color in enumerate(("red", "green")):
+        shot = Screenshot.from_image(Image.new("RGB", (56, 56), color))
+        action = Click(x=14, y=14 + number)
+        step = Step(index=0, screenshot_sha256=shot.sha256, width_px=56, height_px=56, requested=None,
+                    executed=action, expected=ExpertAction(action=action))  # fmt: skip
+        trajectory = Trajectory(
+            episode_id=f"e{number}", task_id=f"t{number}", template="tap", suite="tiny", goal="tap", split="train",
+            steps=(step,), stop=StopReason.FINISHED, outcome=Outcome(verdict=Verdict.SUCCESS),
+        )  # fmt: skip
+        records.append(EpisodeRecord(trajectory=trajectory, screenshots={shot.sha256: shot}))
+    TrajectoryStore.create(folder / "experts").append(records)
+    tiny = TinyModelConfig(
+        hidden_size=32, num_layers=2, num_heads=2, num_key_value_heads=1, mlp_size=64, vision_hidden_size=16,
+        vision_depth=1, vision_heads=1, vision_mlp_size=32, bpe_vocab_size=300, number_tokens=0,
+    )  # fmt: skip
+    build_tiny_model(tiny, ["tap"], folder / "model", seed=0)
+
+
+def settings(folder: Path, out: Path) -> dict[str, Any]:
+    return {
+        "model": str(folder / "model"), "device": "cpu", "output_dir": out / "run", "num_mini_batches": 2,
+        "max_tokens_per_batch": 150, "learning_rate": 1e-4, "beta": 0.01, "num_generations": 2,
+        "groups_per_update": 2, "max_updates": 1, "max_completion_length": 6, "filter_std": -1,
+    }  # fmt: skip
+
+
+def main(folder: Path, out: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from trainers.config import SemiOnlineConfig
+    from trainers.learner import Learner, load_learner_model
+    from trainers.rows import Row
+    from trainers.semi_online import replay_tasks, train_semi_online
+    from trainers.sft import expert_rows
+
+    torch.set_num_threads(1)
+    out.mkdir(exist_ok=True)
+    config = SemiOnlineConfig(data=folder / "experts", format="compact", **settings(folder, out))
+    model = load_learner_model(config)
+    learner = Learner(model, config)
+    from gui_agent.formats.registry import get_format
+
+    expert = expert_rows(replay_tasks(config), model, get_format("compact"), thoughts=False)
+    rows = [
+        Row(
+            prompt_token_ids=row.prompt_token_ids, image_grids=row.image_grids,
+            image_sha256s=row.image_sha256s, token_ids=row.token_ids[: 2 + i],
+            old_logprobs=(-5.0,) * len(row.token_ids[: 2 + i]), advantage=(-1.0) ** i * (i + 1),
+            group_id=row.group_id, episode_id=f"{row.episode_id}-{i}",
+        )
+        for row in expert.rows for i in range(5)
+    ]  # fmt: skip
+    metrics = learner.update(rows, expert.screenshots)
+    rank = learner.accelerator.process_index
+    (out / f"learner-{rank}.json").write_text(json.dumps(metrics))
+    weights = {name: w.detach().contiguous() for name, w in model.network.named_parameters()}
+    save_file(weights, str(out / f"weights-{rank}.safetensors"))
+    asyncio.run(train_semi_online(config))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
