@@ -56,9 +56,10 @@ from gui_agent.actions import (
     TypeText,
     Wait,
 )
-from gui_agent.coordinates import CoordinateSpace, ScreenGeometry, from_screen, to_screen
+from gui_agent.coordinates import CoordinateSpace, ScreenGeometry
 from gui_agent.errors import ConfigError
 from gui_agent.formats.base import ParsedResponse, Turn
+from gui_agent.formats.points import read_point, write_point
 from gui_agent.observation import Screenshot
 from gui_agent.policy import ImagePart, Message, Prompt, Role, TextPart
 
@@ -214,7 +215,7 @@ class _Writer:
     snap_px: int
 
     def point(self, x: int, y: int) -> str:
-        written_x, written_y = from_screen((x, y), self.space, self.geometry)
+        written_x, written_y = write_point(x, y, self.space, self.geometry)
         if self.space is CoordinateSpace.RESIZED_PIXELS:
             width, height = self.geometry.resized_width_px, self.geometry.resized_height_px
         else:
@@ -378,5 +379,5 @@ def _read_points(words: list[str], space: CoordinateSpace, geometry: ScreenGeome
     values = [int(word) for word in words]
     pixels: list[int] = []
     for index in range(0, len(values), 2):
-        pixels += to_screen((values[index], values[index + 1]), space, geometry)
+        pixels += read_point((values[index], values[index + 1]), space, geometry)
     return pixels

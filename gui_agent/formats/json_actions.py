@@ -32,8 +32,9 @@ from gui_agent.actions import (
     Wait,
     action_name,
 )
-from gui_agent.coordinates import CoordinateSpace, ScreenGeometry, from_screen, to_screen
+from gui_agent.coordinates import CoordinateSpace, ScreenGeometry
 from gui_agent.errors import ConfigError
+from gui_agent.formats.points import read_point, write_point
 
 PHONE_ACTIONS: Final[frozenset[type]] = frozenset(
     {PressKey, Click, LongPress, Swipe, TypeText, Answer, SystemButton, OpenApp, Wait, Finish}
@@ -85,7 +86,7 @@ def action_arguments(
         )
 
     def point(x: int, y: int) -> list[float]:
-        return list(from_screen((x, y), space, geometry))
+        return list(write_point(x, y, space, geometry))
 
     match action:
         case Click(x=x, y=y):
@@ -197,7 +198,7 @@ class _Reader:
         value = self.arguments.get(key)
         if not isinstance(value, list) or len(value) != 2 or not all(map(_is_coordinate, value)):
             raise _BadArgumentError(f"{key} must be two numbers, not {_short(value)}")
-        return to_screen((value[0], value[1]), self.space, self.geometry)
+        return read_point((value[0], value[1]), self.space, self.geometry)
 
     def text(self) -> str:
         value = self.arguments.get("text")

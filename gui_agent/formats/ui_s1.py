@@ -76,8 +76,9 @@ _UNITS: Final = {
     CoordinateSpace.THOUSAND: "from 0 at the left and top edge to 1000 at the right and bottom edge.",
     CoordinateSpace.NORMALISED: "fractions of the width and the height of the screen, from 0 to 1.",
 }
-_THOUGHT_SYSTEM: Final = """You are a GUI agent. You see a task, what was done so far with screenshots, and
-the next action. Write down the reasoning that leads to this action, as if you had chosen it yourself.
+_THOUGHT_SYSTEM: Final = """\
+You are a GUI agent. You see a task, the actions so far with screenshots, and what comes \
+next. Write down the reasoning that leads to this action, as if you had chosen it yourself.
 ## Output Format
 
 {output}

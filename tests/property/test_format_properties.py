@@ -112,6 +112,8 @@ def test_parse_inverts_render(prompt_format: PromptFormat, data: st.DataObject, 
     for before, after in zip(action_points(action), action_points(parsed.action), strict=True):
         assert abs(before[0] - after[0]) <= limit_x
         assert abs(before[1] - after[1]) <= limit_y
+        assert 0 <= after[0] < geometry.width_px
+        assert 0 <= after[1] < geometry.height_px
     places = {"x", "y", "to_x", "to_y"}
     rest = [
         {k: v for k, v in action_to_dict(each).items() if k not in places} for each in (action, parsed.action)
