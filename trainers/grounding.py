@@ -187,6 +187,7 @@ class _Trainer:
             self._config.answer_screens,
             list(network.parameters()),
             lambda pool, indices, rng: pool.answer_loss(indices, rng),
+            rate_share=1.0 if self._config.dense is None else self._config.dense.answer_rate_share,
         )
         self._model.forget_features()
 
@@ -257,6 +258,8 @@ class _Trainer:
         num_screens: int,
         parameters: Sequence[torch.nn.Parameter],
         loss_of: Callable[[ScreenPool, Sequence[int], random.Random], StageLoss],
+        *,
+        rate_share: float = 1.0,
     ) -> None:
         if not num_steps:
             return
@@ -264,7 +267,7 @@ class _Trainer:
         optimizer = _optimizer(parameters, config)
         task = progress.add_task(f"grounding: {name}", total=num_steps)
         for step in range(1, num_steps + 1):
-            rate = config.learning_rate * _rate_share(step, num_steps, config.warmup_steps)
+            rate = config.learning_rate * rate_share * _rate_at(step, num_steps, config.warmup_steps)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             result = loss_of(self._pool, self._next_screens(num_screens), self._rng)
@@ -314,7 +317,7 @@ def _optimizer(parameters: Sequence[torch.nn.Parameter], config: GroundingConfig
     )
 
 
-def _rate_share(step: int, num_steps: int, warmup_steps: int) -> float:
+def _rate_at(step: int, num_steps: int, warmup_steps: int) -> float:
     """Up over the warm-up, flat, then down over the last part of a stage; step counts from 1."""
     left = (num_steps - step + 1) / (num_steps * _DECAY_SHARE)
     return min(1.0, step / warmup_steps) * min(1.0, max(_LAST_RATE_SHARE, left))

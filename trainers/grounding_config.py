@@ -26,16 +26,19 @@ class DenseStages:
         lookup_share: of the lookup stage's screens, the share asked about in bare answers, without the
             turns of a conversation; these are shorter.
         min_cover: share of a cell that an element has to cover to be what the cell shows.
+        answer_rate_share: of the learning rate, the share that is left for the answer stage, in which all
+            weights move and much could be forgotten.
     """
 
-    vision_steps: int = 500
-    noun_steps: int = 250
-    lookup_steps: int = 150
+    vision_steps: int = 400
+    noun_steps: int = 180
+    lookup_steps: int = 120
     vision_screens: int = 16
     noun_screens: int = 24
     lookup_screens: int = 16
     lookup_share: float = 0.6
     min_cover: float = 0.12
+    answer_rate_share: float = 0.25
 
     def __post_init__(self) -> None:
         for name in ("vision_steps", "noun_steps", "lookup_steps"):
@@ -44,7 +47,7 @@ class DenseStages:
         for name in ("vision_screens", "noun_screens", "lookup_screens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"grounding: {name} is {getattr(self, name)}; expected at least 1")
-        for name in ("lookup_share", "min_cover"):
+        for name in ("lookup_share", "min_cover", "answer_rate_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"grounding: {name} is {getattr(self, name)}; expected 0 to 1")
 
@@ -76,7 +79,7 @@ class GroundingConfig:
     model: str
     output_dir: Path
     dense: DenseStages | None = field(default_factory=DenseStages)
-    answer_steps: int = 100
+    answer_steps: int = 30
     answer_screens: int = 16
     questions_per_screen: int = 4
     goal: str = "tap {name}"
