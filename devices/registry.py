@@ -17,17 +17,21 @@ from gui_agent.observation import LabelledScreen
 
 SUITES: Final[dict[str, str]] = {
     "phone": "devices.phone.suites:phone_suite",
+    "miniwob": "devices.browser.miniwob.suite:miniwob_suite",
+    "browser": "devices.browser.site:site_suite",
 }
 """World to the function that takes the name of a suite ("" for the default) and returns it."""
 
 FACTORIES: Final[dict[str, str]] = {
     "phone": "devices.phone.factory:phone_devices",
+    "browser": "devices.browser.site:browser_devices",
 }
 """World to the function that takes a number of devices and a suite and returns their factory."""
 
 SCREENS: Final[dict[str, str]] = {
     "phone": "devices.phone.labelled:suite_screens",
     "miniwob": "devices.browser.labels:suite_screens",
+    "browser": "devices.browser.labels:suite_screens",
 }
 """World to the coroutine that draws labelled screens of a suite: (suite, count, seed) -> screens."""
 

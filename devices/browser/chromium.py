@@ -52,6 +52,9 @@ _ARGUMENTS: Final = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-extensions",
+    # Repainting only a part of a tile leaves rounded corners off by one grey level now and then, so that
+    # the same page would not always show the same pixels.
+    "--disable-partial-raster",
     # A wheel event moves the content at once, so that one settled frame shows the result.
     "--disable-smooth-scrolling",
 )

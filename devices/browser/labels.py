@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import Final
 
 from devices.browser.device import BrowserDevice
-from devices.browser.factory import BrowserFactory
+from devices.browser.site import browser_devices
 from gui_agent.device import EVALUATION_SEED_START, TaskSource
 from gui_agent.errors import DeviceError
 from gui_agent.observation import LabelledScreen
 
 _MOST_EMPTY_SCREENS: Final = 100
+_NUM_PAGES: Final = 4
 
 
 async def labelled_screens(
@@ -46,6 +48,20 @@ async def labelled_screens(
 
 
 async def suite_screens(suite: TaskSource, count: int, seed: int) -> list[LabelledScreen]:
-    """As `labelled_screens`, on a page of its own."""
-    async with BrowserFactory(num_devices=1) as factory, factory.lease() as device:
-        return [screen async for screen in labelled_screens(device, suite, count=count, seed=seed)]
+    """`count` labelled start screens of a suite, drawn on several pages of one browser.
+
+    Args:
+        suite: where the tasks come from.
+        count: how many screens, >= 0.
+        seed: the same seed and count give the same screens in the same order.
+    """
+    async with browser_devices(_NUM_PAGES, suite) as factory:
+
+        async def share(index: int) -> list[LabelledScreen]:
+            num_screens = len(range(index, count, _NUM_PAGES))
+            async with factory.lease() as device:
+                screens = labelled_screens(device, suite, count=num_screens, seed=seed * _NUM_PAGES + index)
+                return [screen async for screen in screens]
+
+        shares = await asyncio.gather(*(share(index) for index in range(_NUM_PAGES)))
+    return [screen for one_share in shares for screen in one_share]

@@ -29,6 +29,7 @@ _HIDE_CARET: Final = """addEventListener('DOMContentLoaded', () => {
 })"""
 # Two animation frames: the first may already be under way, the second has drawn what the input changed.
 _SETTLED: Final = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+_CLOSE_TIMEOUT_S: Final = 10.0
 _NAVIGATING: Final = ("Execution context was destroyed", "Cannot find context", "navigat")
 
 
@@ -97,7 +98,7 @@ class BrowserPage:
         if context is None:
             return
         try:
-            async with asyncio.timeout(self.settings.timeout_s):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await context.close()
         except (PlaywrightError, TimeoutError):
             # The renderer or the whole browser is gone or stuck: a stuck browser must not be reused.
@@ -164,8 +165,10 @@ class BrowserPage:
     async def back(self) -> bool:
         """Go back in the history; False if there is nothing to go back to."""
         page = self._open_page()
-        length = await self.evaluate("() => window.history.length")
-        if length < 2:
+        assert self._cdp is not None
+        history = await self._guard("ask the page", self._cdp.send("Page.getNavigationHistory"))
+        # The entry at 0 is the empty page that every profile begins with.
+        if history["currentIndex"] < 2:
             return False
         await self._guard("go back", page.go_back(wait_until="load", timeout=0))
         return True

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from devices.browser.chromium import find_chromium, launch_arguments
 from gui_agent.errors import ConfigError, DeviceError, DeviceTimeoutError
+
+_CLOSE_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,7 @@ class BrowserProcess:
             driver, self._playwright = self._playwright, None
             try:
                 if browser is not None:
-                    async with asyncio.timeout(self.settings.timeout_s):
+                    async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                         await browser.close()
             except (TimeoutError, PlaywrightError):
                 pass  # Stopping the driver below kills a browser that does not close by itself.

@@ -6,6 +6,10 @@ import pytest
 
 from devices.browser.chromium import CHROMIUM_VARIABLE, find_chromium, launch_arguments
 from devices.browser.keys import dom_key
+from devices.browser.miniwob import miniwob_suite, suite_names
+from devices.browser.miniwob import suite as suite_module
+from devices.browser.site import SiteSuite, site_suite
+from devices.registry import resolve_devices, resolve_suite
 from gui_agent.errors import ConfigError, DependencyError
 
 
@@ -74,3 +78,48 @@ def test_other_hosts_are_reachable_only_when_allowed() -> None:
 )
 def test_names_of_keys(written: str, key: str | None) -> None:
     assert dom_key(written) == key
+
+
+def test_an_address_that_is_not_whole_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"example\.org"):
+        site_suite("example.org")
+
+
+def test_a_site_on_this_computer_needs_no_network() -> None:
+    assert not SiteSuite(url="http://127.0.0.1:8000/").settings.allow_network
+    assert not SiteSuite(url="file:///tmp/page.html").settings.allow_network
+    assert SiteSuite(url="https://example.org/").settings.allow_network
+
+
+def test_suites_and_pages_are_found_by_name() -> None:
+    pytest.importorskip("miniwob")
+    for name in suite_names():
+        source = resolve_suite(name)
+        assert source.suite == name
+        assert len(source.templates) >= 6
+    task = resolve_suite("miniwob/click-test-2").task("click-test-2", 7)
+    assert task.task_id == "miniwob/click-test-2/7"
+    assert resolve_devices("browser:3", resolve_suite("miniwob/quickstart")).capacity == 3
+
+
+def test_every_page_for_a_quick_start_has_an_expert() -> None:
+    pytest.importorskip("miniwob")
+    quickstart, experts = miniwob_suite("miniwob/quickstart"), miniwob_suite("miniwob/experts")
+    assert set(quickstart.templates) < set(experts.templates) < set(miniwob_suite("miniwob/all").templates)
+    assert all(quickstart.task(page, 0).has_expert for page in quickstart.templates)
+
+
+def test_unknown_suites_and_pages_are_refused() -> None:
+    pytest.importorskip("miniwob")
+    with pytest.raises(ConfigError, match="no-such-page"):
+        miniwob_suite("miniwob/no-such-page")
+    with pytest.raises(ConfigError, match="hover-shape"):
+        miniwob_suite("miniwob/hover-shape")  # never gives a reward
+    with pytest.raises(ConfigError, match="click-pie"):
+        miniwob_suite("miniwob/quickstart").task("click-pie", 0)
+
+
+def test_missing_pages_name_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite_module, "find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match="browser-tasks"):
+        miniwob_suite("miniwob/quickstart")
