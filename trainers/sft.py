@@ -21,9 +21,9 @@ from trainers.config import SFTConfig
 from trainers.learner import Learner, build_accelerator, load_learner_model
 from trainers.loop import StopCause, TrainResult
 from trainers.metrics import Stopwatch
+from trainers.recordings import chosen_trajectories
 from trainers.rows import Row
 from trainers.run_folder import RunFolder
-from trainers.semi_online import chosen_trajectories
 from trajectories.replay import ReplayTask
 from trajectories.store import TrajectoryStore
 

@@ -1,0 +1,56 @@
+"""Online RL: groups of live episodes of one task, judged by the task's own check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gui_agent.device import DeviceFactory, Task
+from trainers.config import FaultStrategy, OnlineConfig
+from trainers.credit import EstimatorCredit
+from trainers.loop import TrainResult
+from trainers.sources import TaskGroups
+from trainers.training import AgentBuilder, EvaluatorFor, Training
+from trajectories.collect import EpisodeLabels
+
+
+async def train_online(
+    config: OnlineConfig,
+    *,
+    tasks: Sequence[Task],
+    devices: DeviceFactory,
+    evaluator_for: EvaluatorFor | None = None,
+    build_agents: AgentBuilder | None = None,
+) -> TrainResult:
+    """Train on live tasks until a limit of `config` is reached.
+
+    A device that breaks is never the agent's fault: its episode runs again on another lease or its group
+    is dropped, as `config.fault_strategy` says, and is counted under `env/`.
+
+    Args:
+        config: everything there is to choose.
+        tasks: one group of sibling episodes each; equal tasks start in equal states.
+        devices: where they run.
+        evaluator_for: makes the evaluation hook for the policy that is being trained.
+        build_agents: who acts; one flat actor if None.
+
+    Raises:
+        ConfigError: a name, folder or combination of settings is impossible.
+        PolicyError: the model failed.
+    """
+    credit = EstimatorCredit(config, by_outcome=True)
+    training = Training.load(config, build_agents=build_agents)
+    retries = config.max_fault_retries if config.fault_strategy is FaultStrategy.RETRY else 0
+    source = TaskGroups(
+        tasks,
+        devices,
+        training.agent_for,
+        training.policy,
+        kind="online",
+        num_generations=config.num_generations,
+        seed=config.seed,
+        max_concurrency=config.max_concurrency,
+        max_attempts=1 + retries,
+        time_limit_s=config.episode_timeout_s,
+        labels=EpisodeLabels(suite=config.suite, split="train", policy_name=config.model, device_name="live"),
+    )
+    return await training.run(source, credit, evaluator_for=evaluator_for)
