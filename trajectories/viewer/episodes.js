@@ -1,0 +1,281 @@
+// Draws episodes from JSON. Text enters the page as text nodes only; nothing here parses markup.
+"use strict";
+(() => {
+  const root = document.getElementById("episodes");
+  if (!root) return;
+  const data = JSON.parse(document.getElementById("episode-data").textContent);
+  const SVG = "http://www.w3.org/2000/svg";
+  const state = { episodes: data.episodes, at: 0, step: 0, overlay: true };
+
+  const h = (tag, attributes = {}, ...children) => {
+    const node = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (value === null || value === undefined || value === false) continue;
+      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else node.setAttribute(key, value === true ? "" : value);
+    }
+    node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+    return node;
+  };
+  const s = (tag, attributes, ...children) => {
+    const node = document.createElementNS(SVG, tag);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
+  };
+  const spoken = (text) => String(text).replaceAll("_", " ");
+  const number = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1000) / 1000).replace("-", "−"));
+  const badge = (text, kind, title) => h("span", { class: `badge ${kind || ""}`, title }, text);
+  const imageOf = (step) => (step && step.image && data.images[step.image]) || null;
+
+  // What is drawn on a screenshot
+
+  function overlay(step, thin) {
+    const width = step.width || 100, height = step.height || 100;
+    const unit = Math.max(width, height) / (thin ? 60 : 130);
+    const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "overlay", "aria-hidden": "true" });
+    const mark = (action, kind) => {
+      if (!action) return;
+      const [start, end] = action.points;
+      for (const halo of [true, false]) {
+        const look = { class: `mark ${halo ? "halo" : kind}`, "stroke-width": unit * (halo ? 1.5 : 0.75) };
+        if (start && end) {
+          const dx = end[0] - start[0], dy = end[1] - start[1], length = Math.hypot(dx, dy) || 1;
+          const ux = dx / length, uy = dy / length, head = unit * 3.4;
+          const wing = (side) => `${end[0] - head * ux - side * head * 0.6 * uy} ${end[1] - head * uy + side * head * 0.6 * ux}`;
+          drawing.append(s("circle", { ...look, cx: start[0], cy: start[1], r: unit * 1.3 }));
+          drawing.append(s("path", { ...look, d: `M${start[0]} ${start[1]} L${end[0]} ${end[1]} M${wing(1)} L${end[0]} ${end[1]} L${wing(-1)}` }));
+        } else if (start) {
+          drawing.append(s("circle", { ...look, cx: start[0], cy: start[1], r: unit * (action.kind === "long_press" ? 4.4 : 3.2) }));
+          if (action.kind !== "click") drawing.append(s("circle", { ...look, cx: start[0], cy: start[1], r: unit * 1.9 }));
+          if (!halo) drawing.append(s("circle", { class: `dot ${kind}`, cx: start[0], cy: start[1], r: unit * 0.8 }));
+        }
+      }
+    };
+    const expected = step.expected;
+    if (expected) {
+      for (const [left, top, right, bottom] of thin ? [] : expected.boxes) {
+        const place = { x: left, y: top, width: Math.max(0, right - left), height: Math.max(0, bottom - top), rx: unit * 0.6 };
+        drawing.append(s("rect", { ...place, class: "mark halo", "stroke-width": unit * 1.1 }));
+        drawing.append(s("rect", { ...place, class: "mark expert dashed", "stroke-width": unit * 0.6, "stroke-dasharray": `${unit * 2} ${unit * 1.3}` }));
+      }
+      if (step.match && !step.match.exact) mark(expected, "expert");
+    }
+    if (step.requested && !step.same) mark(step.requested, "wrong");
+    else mark(step.executed || step.requested, "done");
+    return drawing;
+  }
+
+  function screen(step, thin) {
+    const source = imageOf(step);
+    if (!source) {
+      const shape = step && step.width ? `aspect-ratio:${Number(step.width)}/${Number(step.height)}` : "aspect-ratio:9/16";
+      const blank = h("div", { class: "screen blank", style: shape }, thin ? "" : h("span", {}, "no screenshot"));
+      if (step && state.overlay && step.width) blank.append(overlay(step, thin));
+      return blank;
+    }
+    const picture = h("img", { src: source, alt: thin ? "" : `screen at step ${step.index + 1}`, loading: "lazy", draggable: "false" });
+    const box = h("div", { class: "screen" }, picture);
+    if (state.overlay && step.width) box.append(overlay(step, thin));
+    return box;
+  }
+
+  // Words
+
+  const verdictKind = { success: "good", failure: "bad", unscored: "quiet" };
+  function stepBadges(step) {
+    const found = [];
+    if (step.source === "patch") found.push(badge("patched", "patch", "the expert's action was executed instead"));
+    if (step.source === "human") found.push(badge("human", "patch"));
+    if (step.match) {
+      const kind = step.match.exact ? "good" : step.match.type ? "warn" : "bad";
+      found.push(badge(step.match.exact ? "match" : step.match.type ? "type only" : "mismatch", kind, step.match.reason));
+    }
+    if (step.requested && step.requested.kind === "parse_error") found.push(badge("no action", "bad", step.requested.label));
+    else if (!step.format_ok) found.push(badge("format", "warn", "the response lacks the form its format asks for"));
+    if (step.changed === false) found.push(badge("no change", "quiet", "the screen state stayed the same"));
+    return found;
+  }
+
+  const row = (name, ...content) => h("div", { class: "row" }, h("dt", {}, name), h("dd", {}, ...content));
+  const block = (title, text, kind) => text ? h("section", { class: `block ${kind || ""}` }, h("h3", {}, title), h("p", { dir: "auto" }, text)) : null;
+
+  function actions(step) {
+    const list = h("dl", { class: "actions" });
+    if (step.requested && !step.same) list.append(row("asked", h("span", { class: "key wrong" }), step.requested.label));
+    if (step.executed) list.append(row(step.same ? "did" : "instead", h("span", { class: `key ${step.source === "patch" ? "expert" : "done"}` }), step.executed.label));
+    else list.append(row("did", h("em", {}, "nothing was executed")));
+    if (step.expected) list.append(row("expert", h("span", { class: "key expert" }), step.expected.label, step.expected.boxes.length ? h("small", {}, ` · ${step.expected.boxes.length} target box${step.expected.boxes.length > 1 ? "es" : ""}`) : null));
+    if (step.match && step.match.reason && !(step.error || "").includes(step.match.reason)) list.append(row("match", step.match.reason));
+    if (step.error) list.append(row("because", h("span", { class: "bad-text" }, step.error)));
+    return list;
+  }
+
+  function rewards(step) {
+    const note = step.note;
+    if (!note || note.reward === null) return null;
+    const parts = Object.entries(note.parts);
+    const widest = Math.max(1e-9, ...parts.map(([, value]) => Math.abs(value || 0)));
+    return h("section", { class: "block" }, h("h3", {}, "reward ", h("b", {}, number(note.reward))),
+      h("div", { class: "parts" }, parts.map(([name, value]) => h("div", { class: "part" },
+        h("span", {}, spoken(name)),
+        h("span", { class: "bar" }, h("i", { class: value < 0 ? "minus" : "plus", style: `width:${(100 * Math.abs(value || 0)) / widest}%` })),
+        h("span", { class: "number" }, number(value))))));
+  }
+
+  function responses(step) {
+    return step.completions.map((item) => h("details", { class: "response", open: true },
+      h("summary", {}, h("b", {}, spoken(item.role)), " response",
+        h("small", {}, ` ${item.tokens} tokens after ${item.prompt_tokens} · mean log p ${number(item.mean_logprob)} · policy v${item.version}${item.finish === "length" ? " · cut at the limit" : ""}`)),
+      h("pre", { dir: "auto" }, item.text)));
+  }
+
+  function facts(step) {
+    const words = [];
+    if (step.app) words.push(`app ${step.app}`);
+    if (step.progress !== null) words.push(`progress ${Math.round(step.progress * 100)} %`);
+    const spent = Object.entries(step.seconds).filter(([, value]) => value > 0);
+    if (spent.length) words.push(spent.map(([name, value]) => `${name} ${value < 1 ? Math.round(value * 1000) + " ms" : value.toFixed(1) + " s"}`).join(", "));
+    if (step.width) words.push(`${step.width} × ${step.height} px`);
+    return h("p", { class: "facts" }, words.join(" · "));
+  }
+
+  // The timeline: thumbnails over numbers, one column per step
+
+  function timeline(episode) {
+    const names = [...new Set(episode.steps.flatMap((step) => (step.note ? Object.keys(step.note.advantages) : [])))];
+    const rows = [];
+    const has = (pick) => episode.steps.some((step) => step.note && pick(step.note) !== null && pick(step.note) !== undefined);
+    if (has((note) => note.reward)) rows.push(["reward", (note) => note.reward]);
+    if (has((note) => note.return)) rows.push(["return", (note) => note.return]);
+    for (const name of names) rows.push([`A ${name}`, (note) => note.advantages[name]]);
+    const body = h("tbody");
+    body.append(h("tr", {}, rows.length ? h("th", {}, "step") : null, episode.steps.map((step, index) => {
+      const problem = step.source === "patch" ? "patch" : !step.executed || (step.match && !step.match.exact) ? "bad" : "";
+      return h("td", {}, h("button", { class: `thumb ${index === state.step ? "on" : ""}`, type: "button", "aria-label": `step ${index + 1}`, "aria-current": index === state.step ? "step" : null, title: (step.executed || step.requested || {}).label || "", onclick: () => go(index) },
+        screen(step, true), h("span", { class: `count ${problem}` }, String(index + 1))));
+    })));
+    for (const [name, pick] of rows) {
+      const values = episode.steps.map((step) => (step.note ? pick(step.note) : null));
+      const largest = Math.max(1e-9, ...values.map((value) => Math.abs(value || 0)));
+      body.append(h("tr", { class: "numbers" }, h("th", { scope: "row" }, spoken(name)), values.map((value, index) => {
+        const share = Math.round((70 * Math.abs(value || 0)) / largest);
+        const tint = value ? `background:color-mix(in srgb, var(${value < 0 ? "--minus" : "--plus"}) ${share}%, transparent)` : null;
+        return h("td", { class: index === state.step ? "on" : "", style: tint }, number(value));
+      })));
+    }
+    return h("div", { class: rows.length ? "timeline" : "timeline bare", tabindex: "0", role: "group", "aria-label": "steps" }, h("table", {}, body));
+  }
+
+  // The page
+
+  const list = h("ol", { class: "list" });
+  const main = h("div", { class: "main" });
+  const filters = {};
+  const choose = (name, label) => {
+    const values = [...new Set(data.episodes.map((episode) => episode[name]))].sort();
+    const select = h("select", { "aria-label": label, onchange: filter }, h("option", { value: "" }, `${label}: all`),
+      values.map((value) => h("option", { value }, `${spoken(value)} (${data.episodes.filter((episode) => episode[name] === value).length})`)));
+    filters[name] = select;
+    return values.length > 1 ? select : null;
+  };
+  const search = h("input", { type: "search", placeholder: "search goals", "aria-label": "search goals", oninput: filter });
+  const pick = h("select", { class: "pick", "aria-label": "episode", onchange: () => open(Number(pick.value)) });
+  const tally = h("span", { class: "tally" });
+  const toggle = h("label", { class: "toggle" }, h("input", { type: "checkbox", checked: true, onchange: (event) => { state.overlay = event.target.checked; draw(); } }), " draw actions");
+  const bar = h("div", { class: "filters" }, choose("template", "task"), choose("verdict", "outcome"), choose("stop", "end"), choose("policy", "policy"),
+    data.episodes.length > 8 ? search : null, toggle, tally);
+  root.append(bar, h("div", { class: "columns" }, h("nav", { class: "side", "aria-label": "episodes" }, pick, list), main));
+
+  function filter() {
+    const words = search.value.toLowerCase();
+    state.episodes = data.episodes.filter((episode) =>
+      Object.entries(filters).every(([name, select]) => !select.value || episode[name] === select.value) &&
+      (!words || `${episode.goal} ${episode.id}`.toLowerCase().includes(words)));
+    open(0);
+  }
+
+  function open(index) {
+    state.at = Math.max(0, Math.min(index, state.episodes.length - 1));
+    state.step = 0;
+    draw();
+  }
+
+  function go(index) {
+    const episode = state.episodes[state.at];
+    if (!episode) return;
+    state.step = Math.max(0, Math.min(index, episode.steps.length - 1 + (episode.final && data.images[episode.final] ? 1 : 0)));
+    draw();
+  }
+
+  function drawList() {
+    const successes = state.episodes.filter((episode) => episode.verdict === "success").length;
+    const scored = state.episodes.filter((episode) => episode.verdict !== "unscored").length;
+    tally.replaceChildren(`${state.episodes.length} of ${data.episodes.length} episodes`, scored ? ` · ${successes} of ${scored} scored succeed` : "");
+    list.replaceChildren(...state.episodes.map((episode, index) => h("li", {}, h("button", { type: "button", class: index === state.at ? "on" : "", "aria-current": index === state.at ? "true" : null, onclick: () => open(index) },
+      h("i", { class: `light ${verdictKind[episode.verdict]}`, title: episode.verdict }), h("span", { class: "goal", dir: "auto" }, episode.goal),
+      h("small", {}, `${spoken(episode.template)} · ${episode.steps.length} steps${episode.patches ? ` · ${episode.patches} patched` : ""}`)))));
+    pick.replaceChildren(...state.episodes.map((episode, index) => h("option", { value: index, selected: index === state.at }, `${{ success: "✓", failure: "✗", unscored: "?" }[episode.verdict]} ${episode.goal}`)));
+    const current = list.children[state.at];
+    if (current) list.scrollTop = Math.max(0, current.offsetTop - list.offsetTop - list.clientHeight / 2);
+  }
+
+  function header(episode) {
+    const words = [episode.suite, spoken(episode.template), episode.policy && `policy ${episode.policy}`, `update ${episode.update}`, `seed ${episode.seed}`, episode.group && `group ${episode.group}`, episode.split, episode.wall_s >= 0.05 && `${episode.wall_s.toFixed(1)} s`, episode.id];
+    return h("header", { class: "head" }, h("h2", { dir: "auto" }, episode.goal),
+      h("p", { class: "badges" }, badge(episode.verdict, verdictKind[episode.verdict]), badge(spoken(episode.stop), "quiet"),
+        episode.progress !== null ? badge(`progress ${Math.round(episode.progress * 100)} %`, "quiet") : null,
+        episode.patches ? badge(`${episode.patches} patched`, "patch") : null),
+      episode.fault ? h("p", { class: "bad-text" }, episode.fault) : episode.detail ? h("p", { class: "facts" }, episode.detail) : null,
+      h("p", { class: "facts" }, words.filter(Boolean).join(" · ")));
+  }
+
+  function draw() {
+    drawList();
+    const episode = state.episodes[state.at];
+    if (!episode) { main.replaceChildren(h("p", { class: "empty" }, "no episode fits these filters")); return; }
+    const strip = main.querySelector(".timeline");
+    const scrolled = strip ? strip.scrollLeft : 0;
+    const step = episode.steps[state.step];
+    const total = episode.steps.length;
+    const move = (label, by, key) => h("button", { type: "button", class: "move", "aria-label": label, title: `${label} (${key})`, onclick: () => go(state.step + by) }, by < 0 ? "←" : "→");
+    let body;
+    if (step) {
+      const pictured = screen(step, false);
+      const acted = step.executed || step.requested;
+      const caption = step.requested && !step.same ? step.requested : acted;
+      const shot = h("figure", { class: step.width > step.height ? "shot wide" : "shot" }, pictured,
+        h("figcaption", {}, caption ? h("span", { class: `key ${step.same ? "done" : "wrong"}` }) : null, caption ? caption.label : "no action"));
+      body = h("div", { class: step.width > step.height ? "step stacked" : "step" }, shot, h("div", { class: "words" },
+        h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, `step ${state.step + 1} of ${total}`), move("next step", 1, "→"), h("span", { class: "badges" }, stepBadges(step))),
+        actions(step), block("subgoal", step.subgoal, "subgoal"), block("thought", step.thought),
+        step.expected && step.expected.thought && step.expected.thought !== step.thought ? block("expert’s thought", step.expected.thought) : null,
+        rewards(step), responses(step),
+        step.raw_action ? h("details", { class: "response" }, h("summary", {}, "action in the source’s words"), h("pre", {}, step.raw_action)) : null, facts(step)));
+    } else if (total && data.images[episode.final]) {
+      body = h("div", { class: "step" }, h("figure", { class: "shot" }, h("div", { class: "screen" }, h("img", { src: data.images[episode.final], alt: "screen after the last step" }))),
+        h("div", { class: "words" }, h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, "after the last step"))));
+    } else body = h("p", { class: "empty" }, "this episode has no steps");
+    const still = timeline(episode);
+    main.replaceChildren(header(episode), still, body);
+    still.scrollLeft = scrolled;
+    const on = still.querySelector(".thumb.on");
+    if (on) {
+      const left = on.offsetLeft, right = left + on.offsetWidth;
+      if (left < still.scrollLeft + 80) still.scrollLeft = left - 80;
+      else if (right > still.scrollLeft + still.clientWidth) still.scrollLeft = right - still.clientWidth + 8;
+    }
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const moves = { ArrowLeft: () => go(state.step - 1), ArrowRight: () => go(state.step + 1), Home: () => go(0), End: () => go(1e9),
+      j: () => open(state.at + 1), k: () => open(state.at - 1), o: () => toggle.firstChild.click() };
+    if (!moves[event.key]) return;
+    event.preventDefault();
+    moves[event.key]();
+  });
+  const start = new URLSearchParams(location.hash.slice(1));
+  open(Number(start.get("episode") || 0));
+  if (start.has("step")) go(Number(start.get("step")));
+})();
