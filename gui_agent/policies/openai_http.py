@@ -64,7 +64,7 @@ class Endpoint:
         max_connections: requests under way at a time.
         require_tokens: refuse answers without exact tokens and log-probabilities; training needs them.
         image_token_id: placeholder token of a picture; if given, the server's prompt is checked to hold
-            as many as its pictures should have.
+            as many as its pictures should have, and its answers to hold none.
     """
 
     base_url: str = "http://127.0.0.1:8000/v1"
@@ -359,6 +359,8 @@ class _Answer:
             raise self._error("token_ids are missing")
         if len(logprobs) != len(token_ids):
             raise self._error(f"{len(token_ids)} token_ids but {len(logprobs)} logprobs")
+        if self.endpoint.image_token_id in token_ids:
+            raise self._error("it sampled a picture token, which no training step can read; drop the answer")
         if not all(math.isfinite(logprob) and logprob <= 1e-6 for logprob in logprobs):
             raise self._error("logprobs hold a value that is no log-probability")
 

@@ -337,6 +337,15 @@ async def test_pictures_resized_in_another_way_are_noticed() -> None:
             await policy.sample(_prompt(), params=PARAMS, key=KEY)
 
 
+async def test_a_sampled_picture_token_is_refused() -> None:
+    def handler(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=_answer(prompt_token_ids=[6] * 30))
+
+    async with _handled(handler, dialect=Dialect.VLLM, image_token_id=6) as policy:
+        with pytest.raises(PolicyError, match="sampled a picture token"):
+            await policy.sample(_prompt(), params=PARAMS, key=KEY)
+
+
 def test_keys_come_from_the_environment_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOME_KEY", raising=False)
     with pytest.raises(ConfigError, match="SOME_KEY is not set"):
