@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ class Grounding(GroundingConfig):
             draw_labelled_screens(suite, self.num_held_out, _HELD_OUT_SCREENS_SEED + self.seed)
         )
         model = self.model or str(self._build(suite, screens))
-        config = GroundingConfig(**(_own(self, GroundingConfig) | {"model": model}))
+        config = replace(self, model=model)
         report = train_grounding(config, screens, held_out, prompt_format, show_progress=sys.stdout.isatty())
         summary = asdict(report) | {"model_dir": str(report.model_dir)}
         (self.output_dir / "grounding.json").write_text(json.dumps(summary, indent=1) + "\n")
@@ -116,11 +116,6 @@ def _corpus(suite: TaskSource, screens: Sequence[LabelledScreen]) -> Iterable[st
     return [text for text in sorted(names | goals | set(frame)) for _ in range(30)]
 
 
-def _own(command: object, base: type) -> dict[str, object]:
-    """The settings of a command that its configuration class has too."""
-    return {field.name: getattr(command, field.name) for field in fields(base)}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sft(SFTConfig):
     """Imitate recorded expert trajectories: the supervised warm start before reinforcement learning.
@@ -138,7 +133,7 @@ class Sft(SFTConfig):
         """Train and say where the model is."""
         from trainers.sft import train_sft
 
-        return _finish(train_sft(SFTConfig(**_own(self, SFTConfig))), self.output_dir)
+        return _finish(train_sft(self), self.output_dir)
 
     def dry_run(self) -> int:
         """Check names and folders."""
@@ -172,9 +167,8 @@ class SemiOnline(SemiOnlineConfig):
         """Train and say where the model is."""
         from trainers.semi_online import train_semi_online
 
-        config = SemiOnlineConfig(**_own(self, SemiOnlineConfig))
         hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
-        result = asyncio.run(train_semi_online(config, evaluator_for=hook))
+        result = asyncio.run(train_semi_online(self, evaluator_for=hook))
         return _finish(result, self.output_dir)
 
     def dry_run(self) -> int:

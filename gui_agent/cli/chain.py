@@ -1,0 +1,90 @@
+"""The chain that every recipe with demonstrations shares: record, ground, warm up, train, evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gui_agent.cli.experiment import Experiment, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What the evaluation of one model found.
+
+    Attributes:
+        stage: the evaluation.
+        live: live success on held-out instances, see `eval.json`.
+        replay: SOP and step metrics on held-out demonstrations.
+    """
+
+    stage: Stage
+    live: dict[str, Any]
+    replay: dict[str, Any]
+
+    @property
+    def success(self) -> float | None:
+        """Live success in [0, 1]; None if no episode could be scored."""
+        value: float | None = self.live["success"]
+        return value
+
+    @property
+    def sop(self) -> float:
+        """SOP score in [0, 1]."""
+        score: float = self.replay["sop"]["score"]["value"]
+        return score
+
+
+class Chain(Experiment):
+    """Stages by name; each runs when it is first asked for."""
+
+    @property
+    def demonstrations(self) -> Stage:
+        """The experts' episodes on training instances: the only thing that training sees."""
+        settings = {"split": "train", "only_success": True}
+        return self.stage("demonstrations", "collect", settings, folder_option="output")
+
+    @property
+    def held_out(self) -> Stage:
+        """The experts' episodes on held-out instances, for SOP."""
+        settings = {"split": "eval", "only_success": True}
+        return self.stage("held_out", "collect", settings, folder_option="output")
+
+    @property
+    def grounding(self) -> Stage:
+        """A model that points at what is named."""
+        return self.stage("grounding", "train grounding", {})
+
+    @property
+    def warm_start(self) -> Stage:
+        """A model that imitated all demonstrations for a while."""
+        before = (self.grounding, self.demonstrations)
+        settings = {"model": self.grounding.folder / "model", "data": self.demonstrations.folder}
+        return self.stage("warm_start", "train sft", _as_text(settings), after=before)
+
+    def method(self, name: str, command: str, settings: Mapping[str, Any]) -> Stage:
+        """Train on from the warm start, on the same demonstrations."""
+        before = (self.warm_start, self.demonstrations)
+        inputs: dict[str, Any] = {"model": self.warm_start.folder / "model"}
+        if command != "train online":
+            inputs["data"] = self.demonstrations.folder
+        return self.stage(name, command, _as_text(inputs) | dict(settings), after=before)
+
+    def evaluate(self, trained: Stage) -> Scores:
+        """Score the model of a stage, live and by replay, on instances never trained on."""
+        settings = {
+            "agent.model": trained.folder / "model",
+            "training_data": self.demonstrations.folder,
+            "data": self.held_out.folder,
+        }
+        before = (trained, self.demonstrations, self.held_out)
+        stage = self.stage(f"{trained.name}_eval", "eval run", _as_text(settings), after=before)
+        report = json.loads((stage.folder / "eval.json").read_text())
+        return Scores(stage=stage, live=report["live"], replay=report["replay"])
+
+
+def _as_text(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
