@@ -1,0 +1,152 @@
+"""Online training on a small live world, with devices that break."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gui_agent.actions import ACTION_TYPES, Action, ParseError
+from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task, Verdict
+from gui_agent.errors import DeviceError
+from gui_agent.observation import Observation, Screenshot
+from trainers.config import FaultStrategy, OnExhausted, OnlineConfig
+from trainers.metrics import read_metrics
+from trainers.online import train_online
+from trainers.tiny_model import TinyModelConfig, build_tiny_model
+from trajectories.store import TrajectoryStore
+
+SCREEN = Screenshot.from_image(Image.new("RGB", (56, 56), "navy"))
+
+
+@dataclass(frozen=True)
+class SayTask:
+    """Succeeds if what was said has an even number of characters."""
+
+    task_id: str
+    template: str = "say"
+    seed: int = 0
+    goal: str = "say something"
+    max_steps: int = 2
+    unscored: bool = False
+
+
+@dataclass
+class World:
+    """Counts leases; every `breaks_every`-th device breaks when it is looked at."""
+
+    breaks_every: int = 0
+    leases: int = 0
+
+    @property
+    def capacity(self) -> int:
+        return 3
+
+    def lease(self) -> AbstractAsyncContextManager[Device]:
+        return self._lease()
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncIterator[Device]:
+        self.leases += 1
+        broken = self.breaks_every > 0 and self.leases % self.breaks_every == 0
+        yield SayDevice(broken=broken)
+
+
+@dataclass
+class SayDevice:
+    broken: bool
+    task: Task | None = None
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def action_space(self) -> frozenset[type]:
+        return frozenset(ACTION_TYPES)
+
+    async def reset(self, task: Task) -> None:
+        self.task = task
+
+    async def observe(self) -> Observation:
+        if self.broken:
+            raise DeviceError("the cable was pulled")
+        return Observation(screenshot=SCREEN, state_key=f"{len(self.said)}")
+
+    async def execute(self, action: Action | ParseError) -> ActionResult:
+        self.said.append(action.text if isinstance(action, ParseError) else repr(action))
+        return ActionResult(executed=None, error="nothing to do")
+
+    async def check(self) -> Outcome:
+        assert isinstance(self.task, SayTask)
+        if self.task.unscored:
+            return Outcome(verdict=Verdict.UNSCORED)
+        even = len("".join(self.said)) % 2 == 0
+        return Outcome(verdict=Verdict.SUCCESS if even else Verdict.FAILURE)
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tiny = TinyModelConfig(
+        hidden_size=32, num_layers=2, num_heads=2, num_key_value_heads=1, mlp_size=64, vision_hidden_size=16,
+        vision_depth=1, vision_heads=1, vision_mlp_size=32, bpe_vocab_size=300, number_tokens=0,
+    )  # fmt: skip
+    return build_tiny_model(tiny, ["say something"], tmp_path_factory.mktemp("tiny"), seed=0)
+
+
+def settings(model_dir: Path, output_dir: Path, **changes: object) -> OnlineConfig:
+    values: dict[str, object] = {
+        "model": str(model_dir), "output_dir": output_dir, "format": "compact", "device": "cpu",
+        "algorithm": "gigpo", "num_generations": 4, "groups_per_update": 2, "max_updates": 2,
+        "max_completion_length": 4, "learning_rate": 1e-3, "on_exhausted": OnExhausted.TRAIN_ON_REST,
+        "beta": 0.0, "max_num_gen_batches": 2,
+    }  # fmt: skip
+    return OnlineConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+TASKS = [SayTask(task_id=f"say-{number}") for number in range(3)]
+
+
+async def test_live_outcomes_change_the_weights(model_dir: Path, tmp_path: Path) -> None:
+    config = settings(model_dir, tmp_path / "run")
+    result = await train_online(config, tasks=TASKS, devices=World())
+    lines = read_metrics(result.metrics_path)
+    assert any(line.get("grad_norm", 0) > 0 for line in lines)
+    assert all(0 <= line["online/success"] <= 1 for line in lines)
+    assert all(line["env/faults"] == 0 for line in lines)
+
+
+async def test_a_broken_device_is_tried_again_and_counted(model_dir: Path, tmp_path: Path) -> None:
+    config = settings(model_dir, tmp_path / "run", filter_std=-1, max_updates=1)
+    result = await train_online(config, tasks=TASKS, devices=World(breaks_every=4))
+    (line,) = read_metrics(result.metrics_path)
+    assert line["env/faults"] == line["env/restarts"] > 0
+    assert line["env/groups_dropped"] == 0
+    assert line["online/episodes"] == 8
+
+
+async def test_a_group_with_a_broken_device_is_dropped_but_stored(model_dir: Path, tmp_path: Path) -> None:
+    config = settings(
+        model_dir, tmp_path / "run", filter_std=-1, max_updates=1, max_num_gen_batches=1,
+        fault_strategy=FaultStrategy.DROP_GROUP,
+    )  # fmt: skip
+    result = await train_online(config, tasks=TASKS, devices=World(breaks_every=8))
+    (line,) = read_metrics(result.metrics_path)
+    assert (line["env/faults"], line["env/groups_dropped"], line["online/episodes"]) == (1, 1, 4)
+    stored = list(TrajectoryStore.open(config.output_dir / "trajectories"))
+    assert sum(t.stop is StopReason.DEVICE_FAULT for t in stored) == 1
+    assert all(t.outcome.verdict is Verdict.UNSCORED for t in stored if t.fault)
+
+
+async def test_what_nobody_can_judge_is_not_a_failure(model_dir: Path, tmp_path: Path) -> None:
+    tasks = [SayTask(task_id="open", unscored=True)]
+    config = settings(model_dir, tmp_path / "run", filter_std=-1, max_updates=1, max_num_gen_batches=1)
+    result = await train_online(config, tasks=tasks, devices=World())
+    (line,) = read_metrics(result.metrics_path)
+    assert line["env/groups_dropped"] == 2
+    assert line["rows"] == 0
+    assert "reward" not in line
