@@ -13,6 +13,7 @@ from devices.phone.display import QUICKSTART_DISPLAY, PhoneDisplay
 from devices.phone.drawing import draw
 from devices.phone.layout import Layout
 from devices.phone.state import PhoneState, state_from_json, state_key, state_to_json
+from devices.phone.suites import phone_task
 from devices.phone.tasks.oracle import expert_action, num_expert_actions
 from devices.phone.tasks.plan import Plan
 from devices.phone.tasks.task import PhoneTask
@@ -185,8 +186,6 @@ class PhoneDevice:
             DataError: the saved state cannot be read.
             ConfigError: the saved task does not exist.
         """
-        from devices.phone.suites import phone_task  # the suites know the devices' displays
-
         state = state_from_json(snapshot.state, APP_DATA_TYPES)
         if self._task is None or self._task.task_id != snapshot.task_id:
             self._task = phone_task(snapshot.task_id) if snapshot.task_id else None

@@ -379,6 +379,18 @@ class _Painter:
         color = self.colors.faint if widget.detail == "hint" else self.colors.text
         left = box.left + self.px(m.margin + 2)
         self.text(widget.text, left, box.center[1], m.text, color, width=box.right - left - edge)
+        if widget.on:
+            self.caret(widget, left)
+
+    def caret(self, widget: Widget, left: int) -> None:
+        """The mark where the next letter will come; it does not blink, so equal states look equal."""
+        size = self.px(self.m.text)
+        words = "" if widget.detail == "hint" else fitted_text(widget.text, size, widget.box.right - left)
+        x = left + (text_mask(words, size).width if words else 0)
+        middle, half = widget.box.center[1], round(size * 0.6)
+        width = max(1, size // 10)
+        mark = Box(left=x, top=middle - half, right=x + width, bottom=middle + half)
+        self.fill(mark, self.colors.accent)
 
     def key(self, widget: Widget) -> None:
         box, m = widget.box, self.m

@@ -10,8 +10,9 @@ from devices.phone.display import PhoneDisplay
 from devices.phone.drawing import draw
 from devices.phone.state import PhoneState
 from devices.phone.suites import PhoneSuite
+from devices.phone.tasks.oracle import expert_action
 from devices.phone.transition import layout_of, perform
-from gui_agent.actions import Action, Button, Click, Direction, Scroll, SystemButton
+from gui_agent.actions import Action, Button, Click, Direction, Finish, Scroll, SystemButton
 from gui_agent.device import TaskSource
 from gui_agent.errors import ConfigError
 from gui_agent.observation import LabelledScreen, Screenshot
@@ -24,8 +25,8 @@ def labelled_screens(
 ) -> Iterator[LabelledScreen]:
     """Screens that an agent meets in a suite, with the widgets that can be seen.
 
-    Each walk begins at the start of a task drawn from the suite and takes a few random gestures,
-    mostly taps on widgets, so every app, page and dialog occurs.
+    Each walk begins at the start of a task drawn from the suite. Half of its gestures are the
+    expert's, which lead to the pages that matter, half are random, mostly taps on widgets.
 
     Args:
         suite: whose worlds to walk through.
@@ -38,13 +39,18 @@ def labelled_screens(
     made = 0
     while made < count:
         template = rng.choice(suite.templates)
-        state = suite.builds[template](random.Random(rng.getrandbits(48))).start
+        plan = suite.builds[template](random.Random(rng.getrandbits(48)))
+        state = plan.start
         for _ in range(min(_WALK_LENGTH, count - made)):
             shown = layout_of(state, display)
             screenshot = Screenshot.from_image(draw(shown, state, display))
             yield LabelledScreen(screenshot=screenshot, elements=shown.elements())
             made += 1
-            state = wandered(state, display, rng)
+            expert = expert_action(plan, state, display, shown) if rng.random() < 0.5 else None
+            if expert is None or isinstance(expert.action, Finish):
+                state = wandered(state, display, rng)
+            else:
+                state = _later(perform(state, expert.action, display, shown).state, rng)
 
 
 async def suite_screens(suite: TaskSource, count: int, seed: int) -> list[LabelledScreen]:
@@ -73,5 +79,9 @@ def wandered(state: PhoneState, display: PhoneDisplay, rng: random.Random) -> Ph
         action = SystemButton(button=Button.BACK)
     else:
         action = SystemButton(button=Button.HOME)
-    changed = perform(state, action, display, shown).state
-    return replace(changed, start_minute=(changed.start_minute + rng.randrange(240)) % (24 * 60))
+    return _later(perform(state, action, display, shown).state, rng)
+
+
+def _later(state: PhoneState, rng: random.Random) -> PhoneState:
+    """Another time of the day, so that the clock tells nothing about the screen."""
+    return replace(state, start_minute=(state.start_minute + rng.randrange(240)) % (24 * 60))

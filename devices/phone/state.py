@@ -242,6 +242,8 @@ def state_from_json(text: str, app_types: Mapping[str, type]) -> PhoneState:
     """
     try:
         data = json.loads(text)
+        if not isinstance(data, dict):
+            raise DataError(f"not a stored phone: {text[:80]!r}")
         apps = data.pop("apps")
         if unknown := sorted(set(apps) - set(app_types)):
             raise DataError(f"a stored phone has an app {unknown[0]!r}; known are {sorted(app_types)}")

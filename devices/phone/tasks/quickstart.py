@@ -55,9 +55,11 @@ def set_alarm(rng: random.Random) -> Plan:
 
 
 def call_contact(rng: random.Random) -> Plan:
-    """Call a person."""
+    """Call a person; now and then somebody else's page is open, which "back" leaves."""
     start = quickstart_phone(rng)
-    name = rng.choice(CONTACTS.get(start).names)
+    name, other = rng.sample(CONTACTS.get(start).names, 2)
+    if rng.random() < 0.25:
+        start = push(open_app(start, "contacts"), Page(app="contacts", name="contact", item=other))
     stops = way(
         "contacts",
         Stop(page=Page(app="contacts", name="contact", item=name), via=name),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from devices.phone.tasks.plan import Plan
 
@@ -26,3 +27,9 @@ class PhoneTask:
     def goal(self) -> str:
         """What the agent is told."""
         return self.plan.goal
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tasks travel between processes by their id; a plan holds functions, which cannot."""
+        from devices.phone.suites import phone_task  # the suites import this module
+
+        return phone_task, (self.task_id,)
