@@ -38,7 +38,7 @@ class Series:
         if len(lengths) != 1 or bool(self.low) != bool(self.high):
             raise DataError(
                 f"series {self.name!r}: xs, ys, low and high hold {len(self.xs)}, {len(self.ys)}, "
-                f"{len(self.low)} and {len(self.high)} numbers; expected equally many, or neither low nor high"
+                f"{len(self.low)} and {len(self.high)} numbers; expected equally many, or no low and high"
             )
 
 

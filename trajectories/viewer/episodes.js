@@ -68,14 +68,15 @@
 
   function screen(step, thin) {
     const source = imageOf(step);
+    const ratio = step.width ? `--ratio:${Number(step.width) / Number(step.height)}` : null;
     if (!source) {
-      const shape = step && step.width ? `aspect-ratio:${Number(step.width)}/${Number(step.height)}` : "aspect-ratio:9/16";
+      const shape = step.width ? `${ratio};aspect-ratio:${Number(step.width)}/${Number(step.height)}` : "--ratio:0.5625;aspect-ratio:9/16";
       const blank = h("div", { class: "screen blank", style: shape }, thin ? "" : h("span", {}, "no screenshot"));
-      if (step && state.overlay && step.width) blank.append(overlay(step, thin));
+      if (state.overlay && step.width) blank.append(overlay(step, thin));
       return blank;
     }
     const picture = h("img", { src: source, alt: thin ? "" : `screen at step ${step.index + 1}`, loading: "lazy", draggable: "false" });
-    const box = h("div", { class: "screen" }, picture);
+    const box = h("div", { class: step.width ? "screen" : "screen sizeless", style: ratio }, picture);
     if (state.overlay && step.width) box.append(overlay(step, thin));
     return box;
   }
@@ -253,7 +254,7 @@
         rewards(step), responses(step),
         step.raw_action ? h("details", { class: "response" }, h("summary", {}, "action in the source’s words"), h("pre", {}, step.raw_action)) : null, facts(step)));
     } else if (total && data.images[episode.final]) {
-      body = h("div", { class: "step" }, h("figure", { class: "shot" }, h("div", { class: "screen" }, h("img", { src: data.images[episode.final], alt: "screen after the last step" }))),
+      body = h("div", { class: "step" }, h("figure", { class: "shot" }, screen({ image: episode.final, width: episode.steps[total - 1].width, height: episode.steps[total - 1].height, index: total, points: [] }, false)),
         h("div", { class: "words" }, h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, "after the last step"))));
     } else body = h("p", { class: "empty" }, "this episode has no steps");
     const still = timeline(episode);
