@@ -21,6 +21,7 @@ from gui_agent.cli.schema import (
     is_bool,
     is_mapping,
     is_sequence,
+    may_be_bool,
     union_members,
 )
 from gui_agent.errors import ConfigError
@@ -137,6 +138,8 @@ class _Reader:
         elif is_bool(option.annotation) and value is None:
             follows = bool(self.arguments) and self.arguments[0] in ("true", "false")
             self._set_text(option, [self.arguments.pop(0) if follows else "true"], flag)
+        elif may_be_bool(option.annotation) and value is None:
+            self._set_text(option, [self._value(flag) if self._has_value() else "true"], flag)
         else:
             self._set_text(option, [value if value is not None else self._value(flag)], flag)
 
@@ -149,7 +152,7 @@ class _Reader:
             option = option_for(f"--{head}{dot}{last[3:]}", self.schema)
         except ConfigError:
             return None
-        return option if is_bool(option.annotation) else None
+        return option if may_be_bool(option.annotation) else None
 
     def _positional(self, argument: str) -> None:
         free = [o for path, o in self.schema.options.items() if o.positional and path not in self.settings]
@@ -158,14 +161,17 @@ class _Reader:
         texts = [argument, *self._values()] if is_sequence(free[0].annotation) else [argument]
         self._set_text(free[0], texts, free[0].path[-1].upper())
 
+    def _has_value(self) -> bool:
+        return bool(self.arguments) and not _is_flag(self.arguments[0])
+
     def _value(self, flag: str) -> str:
-        if not self.arguments or _is_flag(self.arguments[0]):
+        if not self._has_value():
             raise ConfigError(f"{flag} needs a value")
         return self.arguments.pop(0)
 
     def _values(self) -> list[str]:
         taken: list[str] = []
-        while self.arguments and not _is_flag(self.arguments[0]):
+        while self._has_value():
             taken.append(self.arguments.pop(0))
         return taken
 

@@ -91,14 +91,19 @@ def _option_lines(options: Iterable[Option]) -> list[str]:
 
 
 def _metavar(annotation: Any) -> str:
-    names = {"whole number": "INT", "number": "FLOAT", "text": "TEXT", "path": "PATH"}
     name = type_name(annotation).removesuffix(" or none")
+    if name.startswith("true or false or "):
+        return f"[{_upper(name.removeprefix('true or false or '))}]"
     if name.startswith("list of "):
-        inner = name.removeprefix("list of ")
-        return f"{names.get(inner, inner)} ..."
+        return f"{_upper(name.removeprefix('list of '))} ..."
     if name.startswith("mapping"):
         return "KEY=VALUE ..."
-    return " ".join(names.get(word, word) for word in [name])
+    return _upper(name)
+
+
+def _upper(name: str) -> str:
+    names = {"whole number": "INT", "number": "FLOAT", "text": "TEXT", "path": "PATH"}
+    return names.get(name, name)
 
 
 def _default(option: Option) -> str:

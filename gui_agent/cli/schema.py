@@ -169,7 +169,12 @@ def is_mapping(annotation: Any) -> bool:
 
 
 def is_bool(annotation: Any) -> bool:
-    """Whether an option is a switch."""
+    """Whether an option is a switch and nothing else."""
+    return {member for member in union_members(annotation) if member is not type(None)} == {bool}
+
+
+def may_be_bool(annotation: Any) -> bool:
+    """Whether an option may be used as a switch, such as one of type `bool | Path`."""
     return bool in union_members(annotation)
 
 

@@ -79,6 +79,7 @@ class Train:
     dtype: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
     max_steps: int | None = None
+    resume: bool | Path = False
     label: str = ""
     tags: list[str] = field(default_factory=list)
     weights: dict[str, float] = field(default_factory=dict)
@@ -177,6 +178,10 @@ def test_flags_go_before_the_recipe_and_its_section_before_its_defaults(tmp_path
         (["--learner.no-checkpointing"], "learner", Learner(checkpointing=False)),
         (["--no-checkpointing"], "learner", Learner(checkpointing=False)),
         (["--checkpointing", "false"], "learner", Learner(checkpointing=False)),
+        (["--resume"], "resume", True),
+        (["--resume", "--seed", "1"], "resume", True),
+        (["--resume", "runs/a"], "resume", Path("runs/a")),
+        (["--no-resume"], "resume", False),
         (["--learner.gamma", "1"], "learner", Learner(gamma=1.0)),
         (
             ["--betas", "0.8", "0.9"],
@@ -334,6 +339,10 @@ def test_help_shows_sections_types_defaults_and_examples(capsys: pytest.CaptureF
         "step size, on two lines (default: 0.002)",
         "--algorithm {grpo,ui_s1}",
         "--output-dir PATH",
+        "--resume [PATH]",
+        "--tags TEXT ...",
+        "--weights KEY=VALUE ...",
+        "--max-steps INT",
         "(required)",
         "gui-agent toy train --output-dir runs/a",
         "--print-config",
