@@ -7,26 +7,29 @@ them exact:
   into every row that shows it (gradients add up there); a frozen tower's features come from the cache,
 - the language-model head is applied to the positions that predict a completion token, and to no other,
 - rows whose prompts begin alike (samples of one prompt; roll-outs of one goal whose histories differ)
-  may be packed behind one copy of the common beginning, under a mask in which each row sees that
-  beginning and itself.
+  are packed into a tree, see `gui_agent.policies.transformers_packing`.
 
-Shapes: B rows, T completion tokens, V token ids; S packed sequences of length L.
+Shapes: B rows, T completion tokens, N completion tokens of all rows, V token ids; S trees of L tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from gui_agent.errors import DataError, ImageTokenError
 from gui_agent.observation import Screenshot
-from gui_agent.policies.transformers_encoding import mrope_positions
 from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_packing import PackedBatch, TokenSequence
+
+# Above this many logits (64 Mi, 256 MiB in float32) the head is applied in pieces.
+_MAX_LOGITS: Final = 64 * 2**20
 
 
 class TokenRow(Protocol):
@@ -85,7 +88,7 @@ def token_logprobs(
     screenshots: Mapping[str, Screenshot],
     *,
     entropy: bool = False,
-    share_prefixes: bool = False,
+    share_prefixes: bool = True,
 ) -> TokenLogprobs:
     """Log-probabilities of the completions, with gradient if it is enabled.
 
@@ -96,42 +99,116 @@ def token_logprobs(
         rows: at least one, each with at least one completion token.
         screenshots: by sha256, all that the rows show.
         entropy: also return entropies.
-        share_prefixes: pack rows whose prompts begin alike.
+        share_prefixes: compute common beginnings once; off, every row is computed alone.
 
     Raises:
         DataError: no row, a row without completion, or a screenshot that is not there.
         ImageTokenError: placeholders and features of a row disagree.
     """
     _check_rows(rows, screenshots)
-    packs = (
-        _pack(rows, model.image_token_id) if share_prefixes else [_Pack(rows=(i,)) for i in range(len(rows))]
-    )
-    layout = _Layout.of(model, rows, packs)
     shown = {sha256: screenshots[sha256] for row in rows for sha256 in row.image_sha256s}
     features = model.encode_images(shown.values(), reuse=model.vision_frozen)
-    inputs = model.embed(layout.token_ids_SL, layout.images, features)
-    hidden_SLD = model.run_decoder(
-        inputs, positions_3BT=layout.positions_3SL, attention_mask=layout.attention_mask
+    sequences = [
+        TokenSequence(
+            token_ids=row.prompt_token_ids + row.token_ids,
+            image_grids=row.image_grids,
+            image_sha256s=row.image_sha256s,
+        )
+        for row in rows
+    ]
+    lengths = [len(row.token_ids) for row in rows]
+    predictors, order = [], []
+    for batch in model.pack(sequences, share=share_prefixes):
+        hidden_SLD = model.run_packed(batch, features)
+        tree_N, place_N = _predictors(batch, lengths)
+        predictors.append(
+            hidden_SLD[torch.from_numpy(tree_N).to(model.device), torch.from_numpy(place_N).to(model.device)]
+        )
+        order.extend(batch.sequences)
+    target_N = np.concatenate([np.asarray(rows[i].token_ids) for i in order])
+    scores = _score(
+        model, torch.cat(predictors), torch.from_numpy(target_N).to(model.device), entropy=entropy
     )
-    predicting_ND = hidden_SLD[layout.pack_N, layout.predictor_N]
-    logprobs_NV = model.log_softmax(model.network.lm_head(predicting_ND))
-    chosen_N = logprobs_NV.gather(1, layout.target_N[:, None])[:, 0]
+    width = max(lengths)
+    flat_N = np.concatenate([i * width + np.arange(lengths[i]) for i in order])
+    to_rows = _ToRows(shape=(len(rows), width), index_N=torch.from_numpy(flat_N).to(model.device))
     return TokenLogprobs(
-        logprobs_BT=_unflatten(chosen_N, layout.mask_BT),
-        mask_BT=layout.mask_BT,
-        entropy_BT=_unflatten(_entropy(logprobs_NV.detach()), layout.mask_BT) if entropy else None,
+        logprobs_BT=to_rows(scores.logprobs_N),
+        mask_BT=to_rows(torch.ones_like(scores.logprobs_N, dtype=torch.bool)),
+        entropy_BT=None if scores.entropy_N is None else to_rows(scores.entropy_N),
+    )
+
+
+def sequence_nll(
+    model: VisionLanguageModel, rows: Sequence[TokenRow], screenshots: Mapping[str, Screenshot]
+) -> torch.Tensor:
+    """Mean negative log-likelihood per completion token, a scalar: the loss of imitation.
+
+    Raises:
+        DataError: see `token_logprobs`.
+        ImageTokenError: see `token_logprobs`.
+    """
+    result = token_logprobs(model, rows, screenshots)
+    return -result.logprobs_BT.sum() / result.mask_BT.sum()
+
+
+def _predictors(
+    batch: PackedBatch, lengths: Sequence[int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Tree and place of the token before each completion token, sequence by sequence."""
+    trees, places = [], []
+    for b, sequence in enumerate(batch.sequences):
+        end = int(batch.lengths_B[b]) - 1
+        places.append(batch.place_BT[b, end - lengths[sequence] : end])
+        trees.append(np.full(lengths[sequence], batch.tree_B[b]))
+    return np.concatenate(trees), np.concatenate(places)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ToRows:
+    """Puts flat values of N tokens into a padded array of rows."""
+
+    shape: tuple[int, int]
+    index_N: torch.Tensor
+
+    def __call__(self, values_N: torch.Tensor) -> torch.Tensor:
+        empty = torch.zeros(self.shape[0] * self.shape[1], dtype=values_N.dtype, device=values_N.device)
+        return empty.scatter(0, self.index_N, values_N).view(self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scores:
+    logprobs_N: torch.Tensor
+    entropy_N: torch.Tensor | None
+
+
+def _score(
+    model: VisionLanguageModel, hidden_ND: torch.Tensor, target_N: torch.Tensor, *, entropy: bool
+) -> _Scores:
+    """Apply the head; in pieces that are computed again in the backward pass where it would be large."""
+    piece = max(1, _MAX_LOGITS // len(model.allowed_V))
+
+    def score(hidden_ND: torch.Tensor, target_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        logprobs_NV = model.log_softmax(model.network.lm_head(hidden_ND))
+        chosen_N = logprobs_NV.gather(1, target_N[:, None])[:, 0]
+        return chosen_N, _entropy(logprobs_NV.detach()) if entropy else None
+
+    if len(target_N) <= piece:
+        pieces = [score(hidden_ND, target_N)]
+    else:
+        pieces = [
+            checkpoint(score, hidden, target, use_reentrant=False)
+            for hidden, target in zip(hidden_ND.split(piece), target_N.split(piece), strict=True)
+        ]
+    return _Scores(
+        logprobs_N=torch.cat([logprobs for logprobs, _ in pieces]),
+        entropy_N=torch.cat([found for _, found in pieces if found is not None]) if entropy else None,
     )
 
 
 def _entropy(logprobs_NV: torch.Tensor) -> torch.Tensor:
     # A token that cannot be written has logarithm -inf and adds nothing.
     return -(logprobs_NV.exp() * logprobs_NV.clamp(min=torch.finfo(logprobs_NV.dtype).min)).sum(dim=-1)
-
-
-def _unflatten(values_N: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(mask_BT.shape, dtype=values_N.dtype, device=values_N.device).masked_scatter(
-        mask_BT, values_N
-    )
 
 
 def _check_rows(rows: Sequence[TokenRow], screenshots: Mapping[str, Screenshot]) -> None:
@@ -148,127 +225,3 @@ def _check_rows(rows: Sequence[TokenRow], screenshots: Mapping[str, Screenshot])
         for sha256 in row.image_sha256s:
             if sha256 not in screenshots:
                 raise DataError(f"row {i} shows screenshot {sha256[:12]}, which was not handed over")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pack:
-    """Rows that share the first `prefix_length` tokens and `num_prefix_images` pictures of their prompts."""
-
-    rows: tuple[int, ...]
-    prefix_length: int = 0
-    num_prefix_images: int = 0
-
-
-def _pack(rows: Sequence[TokenRow], image_token_id: int) -> list[_Pack]:
-    """Put rows with equal prompts behind one copy of the prompt, less its last token.
-
-    The last token stays with each row, so that the predictor of every completion token is its own.
-    """
-    groups: dict[tuple[tuple[int, ...], tuple[str, ...]], list[int]] = {}
-    for i, row in enumerate(rows):
-        groups.setdefault((row.prompt_token_ids, row.image_sha256s), []).append(i)
-    return [
-        _Pack(
-            rows=tuple(members),
-            prefix_length=len(rows[members[0]].prompt_token_ids) - 1 if len(members) > 1 else 0,
-            num_prefix_images=len(rows[members[0]].image_sha256s) if len(members) > 1 else 0,
-        )
-        for members in groups.values()
-    ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layout:
-    """Where every token of every row went: padded sequences, and the position that predicts it."""
-
-    token_ids_SL: torch.Tensor
-    positions_3SL: torch.Tensor
-    images: list[list[str]]
-    attention_mask: torch.Tensor | None
-    pack_N: torch.Tensor
-    predictor_N: torch.Tensor
-    target_N: torch.Tensor
-    mask_BT: torch.Tensor
-
-    @classmethod
-    def of(cls, model: VisionLanguageModel, rows: Sequence[TokenRow], packs: Sequence[_Pack]) -> _Layout:
-        lengths = [
-            pack.prefix_length
-            + sum(
-                len(rows[i].prompt_token_ids) + len(rows[i].token_ids) - pack.prefix_length for i in pack.rows
-            )
-            for pack in packs
-        ]
-        width = max(lengths)
-        token_ids_SL = np.full((len(packs), width), model.pad_token_id, dtype=np.int64)
-        positions_3SL = np.zeros((3, len(packs), width), dtype=np.int64)
-        segment_SL = np.full((len(packs), width), -1, dtype=np.int64)
-        images: list[list[str]] = []
-        place: dict[int, tuple[int, int]] = {}
-        for s, pack in enumerate(packs):
-            images.append(list(rows[pack.rows[0]].image_sha256s[: pack.num_prefix_images]))
-            cursor = 0
-            for segment, i in enumerate(pack.rows, start=1):
-                ids, positions = _whole_row(model, rows[i])
-                start = pack.prefix_length if cursor else 0
-                end = cursor + len(ids) - start
-                token_ids_SL[s, cursor:end] = ids[start:]
-                positions_3SL[:, s, cursor:end] = positions[:, start:]
-                segment_SL[s, cursor:end] = segment
-                if not cursor:
-                    segment_SL[s, : pack.prefix_length] = 0
-                images[s].extend(rows[i].image_sha256s[pack.num_prefix_images :])
-                place[i] = (s, end - len(rows[i].token_ids))
-                cursor = end
-        return cls(
-            token_ids_SL=torch.from_numpy(token_ids_SL).to(model.device),
-            positions_3SL=torch.from_numpy(positions_3SL).to(model.device),
-            images=images,
-            attention_mask=_tree_mask(segment_SL).to(model.device)
-            if any(len(pack.rows) > 1 for pack in packs)
-            else None,
-            **_targets(rows, place, model.device),
-        )
-
-
-def _whole_row(
-    model: VisionLanguageModel, row: TokenRow
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Token ids of prompt and completion, and their M-RoPE positions, shapes (L,) and (3, L)."""
-    prompt = mrope_positions(
-        row.prompt_token_ids,
-        row.image_grids,
-        image_token_id=model.image_token_id,
-        merge_size=model.merge_size,
-    )
-    following = prompt.max() + 1 + np.arange(len(row.token_ids))
-    return (
-        np.asarray(row.prompt_token_ids + row.token_ids, dtype=np.int64),
-        np.concatenate([prompt, np.broadcast_to(following, (3, len(following)))], axis=1),
-    )
-
-
-def _tree_mask(segment_SL: npt.NDArray[np.int64]) -> torch.Tensor:
-    """Who sees whom: earlier tokens of the same row or of the common prefix (segment 0). (S, 1, L, L)."""
-    segment = torch.from_numpy(segment_SL)
-    query, key = segment[:, :, None], segment[:, None, :]
-    causal = torch.ones(segment.shape[1], segment.shape[1], dtype=torch.bool).tril()
-    # Padding sees the padding before it, because a row of the mask that is all False gives NaN.
-    return (causal & ((query == key) | ((key == 0) & (query > 0))))[:, None]
-
-
-def _targets(
-    rows: Sequence[TokenRow], place: Mapping[int, tuple[int, int]], device: torch.device
-) -> dict[str, torch.Tensor]:
-    """For each completion token, row by row: its sequence, the position before it, and its id."""
-    lengths = [len(row.token_ids) for row in rows]
-    pack_N = np.repeat([place[i][0] for i in range(len(rows))], lengths)
-    predictor_N = np.concatenate([place[i][1] - 1 + np.arange(n) for i, n in enumerate(lengths)])
-    target_N = np.concatenate([np.asarray(row.token_ids, dtype=np.int64) for row in rows])
-    mask_BT = np.arange(max(lengths)) < np.asarray(lengths)[:, None]
-    return {
-        "pack_N": torch.from_numpy(pack_N).to(device),
-        "predictor_N": torch.from_numpy(predictor_N).to(device),
-        "target_N": torch.from_numpy(target_N).to(device),
-        "mask_BT": torch.from_numpy(mask_BT).to(device),
-    }

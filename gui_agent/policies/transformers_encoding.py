@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -170,7 +169,12 @@ def _end_of_turn_id(tokenizer: Any) -> int:
     return int(end)
 
 
-@lru_cache(maxsize=4096)
+def image_runs(token_ids: npt.NDArray[np.int64], image_token_id: int) -> npt.NDArray[np.int64]:
+    """Start and end of each run of placeholders, shape (number of runs, 2)."""
+    is_image = (token_ids == image_token_id).astype(np.int8)
+    return np.flatnonzero(np.diff(is_image, prepend=np.int8(0), append=np.int8(0))).reshape(-1, 2)
+
+
 def mrope_positions(
     token_ids: tuple[int, ...],
     image_grids: tuple[tuple[int, int, int], ...],
@@ -189,8 +193,7 @@ def mrope_positions(
     Source: Qwen2-VL, arXiv:2409.12191, section 2.1 (M-RoPE).
     """
     ids = np.asarray(token_ids, dtype=np.int64)
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], (ids == image_token_id).astype(np.int8), [0]))))
-    runs = edges.reshape(-1, 2)
+    runs = image_runs(ids, image_token_id)
     if len(runs) != len(image_grids):
         raise ImageTokenError(
             f"{len(runs)} runs of image placeholders in the prompt, but {len(image_grids)} pictures; "
@@ -211,5 +214,4 @@ def mrope_positions(
         next_position += max(rows, columns)
         cursor = int(end)
     positions[:, cursor:] = np.arange(next_position, next_position + len(ids) - cursor)
-    positions.setflags(write=False)
     return positions

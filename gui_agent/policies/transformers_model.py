@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from transformers import DynamicCache
@@ -19,7 +19,10 @@ from gui_agent.errors import ConfigError, ImageTokenError
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_encoding import PromptEncoder
 from gui_agent.policies.transformers_images import ImageEncoder
+from gui_agent.policies.transformers_packing import PackedBatch, PackingRules, TokenSequence, pack
 from gui_agent.policy import ImageBudget
+
+_SMALLEST_TREE: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +219,37 @@ class VisionLanguageModel:
             use_cache=cache is not None,
         )
         return output.last_hidden_state
+
+    def pack(self, sequences: Sequence[TokenSequence], *, share: bool) -> list[PackedBatch]:
+        """Lay sequences out for `run_packed`; with `share`, common beginnings are computed once.
+
+        Raises:
+            ImageTokenError: placeholders and pictures of a sequence disagree.
+        """
+        width = int(self.network.config.get_text_config().hidden_size)
+        rules = PackingRules(
+            image_token_id=self.image_token_id,
+            pad_token_id=self.pad_token_id,
+            merge_size=self.merge_size,
+            share=share,
+            # The linear layers cost more than attention up to a few widths.
+            max_tokens=max(_SMALLEST_TREE, 4 * width),
+        )
+        return pack(sequences, rules)
+
+    def run_packed(
+        self, batch: PackedBatch, features: Mapping[str, ImageFeatures], *, cache: DynamicCache | None = None
+    ) -> torch.Tensor:
+        """Hidden states of a packed batch, shape (S, L, D); `cache` must be empty."""
+        mask = None
+        if batch.mask_SLL is not None:
+            mask = torch.from_numpy(batch.mask_SLL).to(self.device)[:, None]
+        return self.run_decoder(
+            self.embed(torch.from_numpy(batch.token_ids_SL).to(self.device), batch.images, features),
+            positions_3BT=torch.from_numpy(batch.positions_3SL).to(self.device),
+            attention_mask=mask,
+            cache=cache,
+        )
 
     def new_cache(self) -> DynamicCache:
         """An empty cache of keys and values for `run_decoder`."""

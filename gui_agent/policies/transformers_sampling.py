@@ -1,22 +1,23 @@
 """The decode loop: several prompts, several samples each, one batch.
 
-Equal prompts are computed once, finished rows leave the batch, and the noise of a row is a function
-of its own seed, so that a row draws the same tokens in whatever company it is sampled. Each step of a
-row uses one uniform number, turned into a token by inverting the cumulative distribution.
+What prompts have in common is computed once, finished rows leave the batch, and the noise of a row is
+a function of its own seed, so that a row draws the same tokens in whatever company it is sampled. Each
+step of a row uses one uniform number, turned into a token by inverting the cumulative distribution.
 
-Shapes: U distinct prompts, B rows, V token ids.
+Shapes: B rows, V token ids; S packed trees of L tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from gui_agent.policies.transformers_encoding import EncodedPrompt, mrope_positions
-from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_encoding import EncodedPrompt
+from gui_agent.policies.transformers_model import ImageFeatures, VisionLanguageModel
+from gui_agent.policies.transformers_packing import PackedBatch, TokenSequence
 from gui_agent.policy import FinishReason, SamplingParams
 
 # A cache is copied to drop rows from it, so a few finished rows are carried along.
@@ -59,53 +60,77 @@ def sample_rows(model: VisionLanguageModel, rows: Sequence[SamplingRow]) -> list
 
 
 def _sample_rows(model: VisionLanguageModel, rows: Sequence[SamplingRow]) -> list[SampledTokens]:
-    prompts: dict[tuple[tuple[int, ...], tuple[str, ...]], int] = {}
-    prompt_of_row = [
-        prompts.setdefault((row.prompt.token_ids, row.prompt.image_sha256s), len(prompts)) for row in rows
+    prompts = [
+        TokenSequence(
+            token_ids=row.prompt.token_ids,
+            image_grids=row.prompt.image_grids,
+            image_sha256s=row.prompt.image_sha256s,
+        )
+        for row in rows
     ]
-    prompt_at = {index: row.prompt for index, row in zip(prompt_of_row, rows, strict=True)}
-    batch = _Prefill(model, [prompt_at[index] for index in range(len(prompts))])
-    return _decode(model, rows, batch, torch.tensor(prompt_of_row, device=model.device))
+    features = model.encode_images(
+        (screenshot for row in rows for screenshot in row.prompt.screenshots), reuse=True
+    )
+    return _decode(model, rows, _Prefill(model, prompts, features))
 
 
 class _Prefill:
-    """Distinct prompts, computed: keys and values, the last hidden state, and where each goes on."""
+    """Prompts, computed: keys and values, the last hidden state, and the position that follows."""
 
-    def __init__(self, model: VisionLanguageModel, prompts: Sequence[EncodedPrompt]) -> None:
-        lengths = [len(prompt.token_ids) for prompt in prompts]
-        width, device = max(lengths), model.device
-        token_ids_UT = np.full((len(prompts), width), model.pad_token_id, dtype=np.int64)
-        positions_3UT = np.zeros((3, len(prompts), width), dtype=np.int64)
-        for i, prompt in enumerate(prompts):
-            token_ids_UT[i, : lengths[i]] = prompt.token_ids
-            positions_3UT[:, i, : lengths[i]] = mrope_positions(
-                prompt.token_ids,
-                prompt.image_grids,
-                image_token_id=model.image_token_id,
-                merge_size=model.merge_size,
-            )
-        features = model.encode_images(
-            (screenshot for prompt in prompts for screenshot in prompt.screenshots), reuse=True
-        )
-        inputs = model.embed(
-            torch.from_numpy(token_ids_UT).to(device), [prompt.image_sha256s for prompt in prompts], features
+    def __init__(
+        self,
+        model: VisionLanguageModel,
+        prompts: Sequence[TokenSequence],
+        features: Mapping[str, ImageFeatures],
+    ) -> None:
+        batches = model.pack(prompts, share=True)
+        self.width = max(len(prompt.token_ids) for prompt in prompts)
+        order = np.concatenate([batch.sequences for batch in batches])
+        back = torch.from_numpy(np.argsort(order)).to(model.device)
+        parts = [self._run(model, batch, features) for batch in batches]
+        self.hidden_BD, self.position_B, self.lengths_B = (
+            torch.cat([getattr(part, name) for part in parts])[back]
+            for name in ("hidden_BD", "position_B", "lengths_B")
         )
         self.cache = model.new_cache()
-        # Padding is on the right, behind every real token: plain causal attention never looks at it.
-        hidden_UTD = model.run_decoder(
-            inputs,
-            positions_3BT=torch.from_numpy(positions_3UT).to(device),
-            attention_mask=None,
-            cache=self.cache,
+        for layer in range(len(parts[0].layers)):
+            keys, values = (torch.cat([part.layers[layer][kind] for part in parts]) for kind in (0, 1))
+            self.cache.update(keys[back], values[back], layer)
+
+    def _run(
+        self, model: VisionLanguageModel, batch: PackedBatch, features: Mapping[str, ImageFeatures]
+    ) -> _PrefilledBatch:
+        cache = model.new_cache()
+        hidden_SLD = model.run_packed(batch, features, cache=cache)
+        tree_B = torch.from_numpy(batch.tree_B).to(model.device)
+        place_BT = np.pad(batch.place_BT, ((0, 0), (0, self.width - batch.place_BT.shape[1])), mode="edge")
+        gather = (tree_B[:, None], slice(None), torch.from_numpy(place_BT).to(model.device))
+        last_B = batch.place_BT[np.arange(len(batch.tree_B)), batch.lengths_B - 1]
+        # The last token of a prompt is text, and so the furthest on every axis.
+        next_position_B = batch.positions_3SL[0, batch.tree_B, last_B] + 1
+        return _PrefilledBatch(
+            hidden_BD=hidden_SLD[tree_B, torch.from_numpy(last_B).to(model.device)],
+            position_B=torch.from_numpy(next_position_B).to(model.device),
+            lengths_B=torch.from_numpy(batch.lengths_B).to(model.device),
+            layers=[
+                (layer.keys[gather].transpose(1, 2), layer.values[gather].transpose(1, 2))
+                for layer in cache.layers
+            ],
         )
-        self.lengths_U = torch.tensor(lengths, device=device)
-        self.hidden_UD = hidden_UTD[torch.arange(len(prompts), device=device), self.lengths_U - 1]
-        self.next_position_U = torch.from_numpy(positions_3UT.max(axis=(0, 2)) + 1).to(device)
-        self.width = width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PrefilledBatch:
+    """One packed batch of prompts, unpacked into rows; `layers` holds keys and values."""
+
+    hidden_BD: torch.Tensor
+    position_B: torch.Tensor
+    lengths_B: torch.Tensor
+    layers: list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def _decode(
-    model: VisionLanguageModel, rows: Sequence[SamplingRow], prefill: _Prefill, prompt_of_row_B: torch.Tensor
+    model: VisionLanguageModel, rows: Sequence[SamplingRow], prefill: _Prefill
 ) -> list[SampledTokens]:
     device = model.device
     sampled = [SampledTokens() for _ in rows]
@@ -113,13 +138,9 @@ def _decode(
     settings = _RowSettings.of(rows, device)
     cache = prefill.cache
     active = list(range(len(rows)))
-    if not torch.equal(prompt_of_row_B, torch.arange(len(prefill.lengths_U), device=device)):
-        cache.batch_select_indices(prompt_of_row_B)
-    hidden_BD = prefill.hidden_UD[prompt_of_row_B]
-    lengths_B = prefill.lengths_U[prompt_of_row_B]
-    position_B = prefill.next_position_U[prompt_of_row_B]
-    padded = bool((prefill.lengths_U < prefill.width).any())
-    key_is_real_BK = torch.arange(prefill.width, device=device) < lengths_B[:, None]
+    hidden_BD, position_B = prefill.hidden_BD, prefill.position_B
+    padded = bool((prefill.lengths_B < prefill.width).any())
+    key_is_real_BK = torch.arange(prefill.width, device=device) < prefill.lengths_B[:, None]
     embed = model.network.get_input_embeddings()
     for step in range(max(row.params.max_new_tokens for row in rows)):
         logprobs_BV = model.log_softmax(model.network.lm_head(hidden_BD))
