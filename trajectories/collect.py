@@ -8,7 +8,8 @@ times, and counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,7 +93,7 @@ async def collect_episodes(
     observe_end: bool = True,
     on_step: StepCallback | None = None,
     stats: CollectStats | None = None,
-) -> AsyncIterator[EpisodeRecord]:
+) -> AsyncGenerator[EpisodeRecord, None]:
     """Run all jobs and yield their episodes as they finish.
 
     Args:
@@ -154,9 +155,10 @@ async def collect_episodes(
     width = min(concurrency, factory.capacity)
     if width < 1:
         raise ConfigError("the device factory has no device to lend (capacity 0); connect or configure one")
-    async for record in _in_parallel(waiting, run, width, ordered):
-        counts.episodes += 1
-        yield record
+    async with aclosing(_in_parallel(waiting, run, width, ordered)) as records:
+        async for record in records:
+            counts.episodes += 1
+            yield record
 
 
 async def _in_parallel(
@@ -164,7 +166,7 @@ async def _in_parallel(
     run: Callable[[EpisodeJob], Awaitable[EpisodeRecord]],
     width: int,
     ordered: bool,
-) -> AsyncIterator[EpisodeRecord]:
+) -> AsyncGenerator[EpisodeRecord, None]:
     """Keep `width` jobs running; the next starts when one ends, not when its result is taken."""
     finished: asyncio.Queue[tuple[int, EpisodeRecord] | asyncio.Task[None]] = asyncio.Queue()
     pending = iter(enumerate(jobs))
