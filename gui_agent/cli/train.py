@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # these import torch, which --help does without
     from trainers.loop import TrainResult
 
 _HELD_OUT_SCREENS_SEED = 1_000_000
+_BPE_VOCAB_SIZE = 1024
 _CORPUS_TASKS = 500
 
 
@@ -103,15 +104,23 @@ class Grounding(GroundingConfig):
             )
         largest = max(max(each.screenshot.width_px, each.screenshot.height_px) for each in screens)
         words = compact_vocabulary(max_coordinate=largest - 1, snap_px=prompt_format.options.snap_px)
-        config = TinyModelConfig(family=self.family, macro_tokens=tuple(words), number_tokens=0)  # type: ignore[arg-type]
+        config = TinyModelConfig(
+            family=self.family,  # type: ignore[arg-type]
+            macro_tokens=tuple(words),
+            number_tokens=0,
+            bpe_vocab_size=_BPE_VOCAB_SIZE,
+        )
         return build_tiny_model(config, _corpus(suite, screens), self.output_dir / "initial", self.seed)
 
 
 def _corpus(suite: TaskSource, screens: Sequence[LabelledScreen]) -> Iterable[str]:
     """The words that a model of this suite reads and writes, with every name and goal."""
     names = {element.name for screen in screens for element in screen.elements}
+    # The thoughts of experts whose target is no element.
+    names |= {"done", "home", "back", "close"}
     goals = {task.goal for task in training_tasks(suite, _CORPUS_TASKS, seed=0)}
-    frame = ["user\n", "assistant\n", "system\n", "tap done"]
+    goals |= {f"tap {name}" for name in names}
+    frame = ["user\n", "assistant\n", "system\n"]
     # Every word often enough to become one token, however rare its instances are.
     return [text for text in sorted(names | goals | set(frame)) for _ in range(30)]
 
