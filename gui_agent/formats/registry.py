@@ -14,6 +14,7 @@ from gui_agent.formats.base import PromptFormat
 from gui_agent.formats.compact import CompactFormat, CompactOptions
 from gui_agent.formats.mobile_use import MobileUseFormat, MobileUseOptions
 from gui_agent.formats.ui_s1 import UiS1Format, UiS1Options
+from gui_agent.policy import ImageBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,17 @@ FORMATS: Final[dict[str, FormatEntry]] = {
 }
 
 
-def get_format(name: str, **options: Any) -> PromptFormat:
+def get_format(name: str, *, image_budget: ImageBudget | None = None, **options: Any) -> PromptFormat:
     """The format of that name; options that are choices may be given as plain strings.
 
     The name may carry options of its own after a colon, as recipes and flags write them:
     "compact:snap_px=8,require_thought=true".
+
+    Args:
+        name: with or without options.
+        image_budget: how the policy resizes pictures, for formats that state the screen's size as the
+            model sees it; the others have no use for it.
+        options: of the format's dataclass of options.
 
     Raises:
         ConfigError: no format has that name, it has no such option, or the value is impossible.
@@ -51,8 +58,10 @@ def get_format(name: str, **options: Any) -> PromptFormat:
             raise ConfigError(
                 f"prompt format {name!r} has no option {key!r}; {_suggestion(key, sorted(known))}"
             )
+    if image_budget is not None and "image_budget" in known:
+        options["image_budget"] = image_budget
     hints = get_type_hints(entry.options)
-    values = {key: _choice(f"{name}.{key}", value, hints[key]) for key, value in options.items()}
+    values = {key: _checked(f"{name}.{key}", value, hints[key]) for key, value in options.items()}
     return entry.build(entry.options(**values))
 
 
@@ -69,15 +78,19 @@ def _written_options(name: str, written: str) -> dict[str, Any]:
     return options
 
 
-def _choice(where: str, value: Any, hint: Any) -> Any:
-    """Turn a plain string into the member that it names, where the option is an enumeration."""
-    kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and issubclass(kind, StrEnum)]
-    if not kinds or not isinstance(value, str):
-        return value
-    members = [member.value for member in kinds[0]]
-    if value not in members:
-        raise ConfigError(f"{where} is {value!r}; {_suggestion(value, members)}")
-    return kinds[0](value)
+def _checked(where: str, value: Any, hint: Any) -> Any:
+    """The value if it is of the option's type; a plain string becomes the member that it names."""
+    kinds = get_args(hint) or (hint,)
+    choices = next((kind for kind in kinds if issubclass(kind, StrEnum)), None)
+    if choices is not None and isinstance(value, str):
+        members = [member.value for member in choices]
+        if value not in members:
+            raise ConfigError(f"{where} is {value!r}; {_suggestion(value, members)}")
+        return choices(value)
+    if type(value) not in kinds:
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{where} is {value!r}; expected {names}")
+    return value
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:

@@ -62,7 +62,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     rows=batches(),
     data=st.data(),
@@ -76,7 +76,7 @@ def test_the_order_of_rows_does_not_matter(rows: list[EstimatorRow], data: st.Da
     np.testing.assert_allclose(shuffled, [straight[index] for index in order], atol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=batches(), name=st.sampled_from(sorted(ESTIMATORS)), reward=st.floats(-100, 100))
 def test_equal_siblings_get_exactly_zero(rows: list[EstimatorRow], name: str, reward: float) -> None:
     # Equal length and matches as well, because returns differ otherwise.
@@ -87,7 +87,7 @@ def test_equal_siblings_get_exactly_zero(rows: list[EstimatorRow], name: str, re
     assert all(np.isfinite(get_estimator(name)(same, rng())))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=batches(), name=st.sampled_from(sorted(ESTIMATORS)), compat=st.sampled_from(list(Compat)))
 def test_a_lone_row_gets_exactly_zero_unless_release(
     rows: list[EstimatorRow], name: str, compat: Compat
@@ -99,7 +99,7 @@ def test_a_lone_row_gets_exactly_zero_unless_release(
         assert advantages == [0.0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(rows=batches())
 def test_ui_s1_against_the_equations(rows: list[EstimatorRow]) -> None:
     gamma, eps = 0.5, 1e-6
@@ -129,7 +129,7 @@ def test_ui_s1_against_the_equations(rows: list[EstimatorRow]) -> None:
     np.testing.assert_allclose(UiS1Advantage(gamma=gamma)(rows, rng()), expected, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=batches(), gamma=st.floats(0, 1))
 def test_all_matched_is_the_ordinary_return(rows: list[EstimatorRow], gamma: float) -> None:
     rollouts = [(row.group_id, row.episode_id) for row in rows]
@@ -148,7 +148,7 @@ def test_all_matched_is_the_ordinary_return(rows: list[EstimatorRow], gamma: flo
             assert returns[index] == pytest.approx(sum(later), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=batches())
 def test_gigpo_without_repeated_states_is_grpo(rows: list[EstimatorRow]) -> None:
     unique = [replace(row, state_key=f"{index}") for index, row in enumerate(rows)]
@@ -158,7 +158,7 @@ def test_gigpo_without_repeated_states_is_grpo(rows: list[EstimatorRow]) -> None
     assert GigpoAdvantage()(unknown, rng()) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     rows=batches(), size=st.one_of(st.just(-1), st.integers(1, 20)), within=st.sampled_from(list(DrawWithin))
 )
@@ -182,7 +182,7 @@ def test_srgpo_puts_every_row_into_one_cluster(
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=batches(), name=st.sampled_from(["ui_s1", "ui_s1_offline", "grpo", "gigpo"]))
 def test_roles_are_never_compared(rows: list[EstimatorRow], name: str) -> None:
     planners = [replace(row, role=AgentRole.PLANNER, reward=-row.reward) for row in rows]
@@ -190,7 +190,7 @@ def test_roles_are_never_compared(rows: list[EstimatorRow], name: str) -> None:
     assert estimator([*rows, *planners], rng()) == [*estimator(rows, rng()), *estimator(planners, rng())]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     values=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30),
     data=st.data(),
@@ -203,7 +203,7 @@ def test_centred_values_sum_to_zero(values: list[float], data: st.DataObject, mo
     assert np.abs(np.bincount(codes, result)).max() < 1e-3
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rows=batches(), threshold=st.floats(0, 5))
 def test_filter_keeps_groups_that_deviate(rows: list[EstimatorRow], threshold: float) -> None:
     result = filter_rows(rows, gamma=0.5, threshold=threshold)

@@ -98,7 +98,7 @@ def _tolerance_px(prompt_format: PromptFormat, geometry: ScreenGeometry) -> tupl
 
 
 @pytest.mark.parametrize("prompt_format", FORMATS, ids=lambda each: f"{each.name}-{each.space}")
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data(), thought=thoughts)
 def test_parse_inverts_render(prompt_format: PromptFormat, data: st.DataObject, thought: str | None) -> None:
     geometry = data.draw(screens())
@@ -153,7 +153,7 @@ GEOMETRY = ScreenGeometry.of(1080, 2400, ImageBudget())
 
 
 @pytest.mark.parametrize("prompt_format", FORMATS, ids=lambda each: f"{each.name}-{each.space}")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=st.one_of(st.text(), st.lists(_pieces, max_size=30).map("".join)))
 def test_parse_never_raises(prompt_format: PromptFormat, text: str) -> None:
     parsed = prompt_format.parse(text, GEOMETRY)

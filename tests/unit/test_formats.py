@@ -21,7 +21,7 @@ from gui_agent.actions import (
     TypeText,
     Wait,
 )
-from gui_agent.coordinates import ScreenGeometry
+from gui_agent.coordinates import CoordinateSpace, ScreenGeometry
 from gui_agent.errors import ConfigError
 from gui_agent.formats.base import Turn
 from gui_agent.formats.compact import CompactFormat, CompactOptions, compact_vocabulary
@@ -271,7 +271,27 @@ def test_registry_suggests_names_options_and_values() -> None:
         get_format("ui_s1", image_limits=3)
     with pytest.raises(ConfigError, match="did you mean 'thousand'"):
         get_format("mobile_use", space="thousands")
+    with pytest.raises(ConfigError, match=r"compact.snap_px is 'wide'; expected int"):
+        get_format("compact:snap_px=wide")
+    with pytest.raises(ConfigError, match=r"ui_s1.repeat_goal is 1; expected bool"):
+        get_format("ui_s1", repeat_goal=1)
     with pytest.raises(ConfigError, match="image_limit is 0"):
         get_format("ui_s1", image_limit=0)
     with pytest.raises(ConfigError, match="whole numbers"):
         get_format("compact", space="normalised")
+
+
+def test_registry_reads_options_behind_a_colon() -> None:
+    prompt_format = get_format("compact:snap_px=8,require_thought=true,space=thousand")
+    assert isinstance(prompt_format, CompactFormat)
+    options = CompactOptions(snap_px=8, require_thought=True, space=CoordinateSpace.THOUSAND)
+    assert prompt_format.options == options
+    with pytest.raises(ConfigError, match="key=value"):
+        get_format("compact:snap_px")
+
+
+def test_only_formats_that_state_a_size_use_the_image_budget() -> None:
+    budget = ImageBudget(factor=28, min_pixels=784, max_pixels=784 * 4)
+    mobile_use = get_format("mobile_use", image_budget=budget)
+    assert "resolution is 28x56" in mobile_use.prompt("g", [], screenshot(0))[0].text
+    assert get_format("ui_s1", image_budget=budget).name == "ui_s1"
