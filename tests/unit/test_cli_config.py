@@ -230,6 +230,7 @@ def test_wrong_flags_are_refused_with_what_was_expected(arguments: list[str], me
             r"some.yaml:2: .*did you mean 'learner.optimizer.learning_rate'\?",
         ),
         ("toy train:\n  seed: '3'\n", r"some.yaml:2: seed: expected whole number, got '3'"),
+        ("toy train:\n  seed: 010\n", "expected whole number, got '010'"),
         ("toy train:\n  seed: true\n", "expected whole number, got True"),
         ("toy train:\n  label: 1.0\n", "label: expected text, got 1.0"),
         ("toy train:\n  tags: a\n", "tags: expected list of text, got 'a'"),
