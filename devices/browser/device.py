@@ -94,8 +94,6 @@ class BrowserDevice:
         await self._page.ensure_open()
         self._page.clear_script_errors()
         await task.start(self._page)
-        await gestures.park(self._page)
-        await self._page.settle()
         self._task = task
 
     async def observe(self) -> Observation:
@@ -124,8 +122,7 @@ class BrowserDevice:
         if (error := self._refusal(action, task)) is not None:
             return ActionResult(executed=None, error=error)
         result = await self._perform(action)
-        await self._page.settle()
-        self._ended = await task.has_ended(self._page)
+        self._ended = await task.settle(self._page)
         if not self._ended:
             return result
         return ActionResult(executed=result.executed, error=result.error, stop=StopReason.TASK_ENDED)
@@ -219,5 +216,5 @@ class BrowserDevice:
 def _is_browser_task(task: Task) -> TypeGuard[BrowserTask]:
     return all(
         callable(getattr(task, name, None))
-        for name in ("start", "has_ended", "check", "elements", "next_expert_action")
+        for name in ("start", "settle", "check", "elements", "next_expert_action")
     )

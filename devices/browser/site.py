@@ -62,9 +62,11 @@ class SiteTask:
         """Open the address in a new profile."""
         await page.renew()
         await page.goto(self.url)
+        await page.settle()
 
-    async def has_ended(self, page: BrowserPage) -> bool:
+    async def settle(self, page: BrowserPage) -> bool:
         """A site goes on for ever."""
+        await page.settle()
         return False
 
     async def check(self, page: BrowserPage) -> Outcome:

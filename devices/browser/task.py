@@ -23,11 +23,11 @@ class BrowserTask(Task, Protocol):
         ...
 
     async def start(self, page: BrowserPage) -> None:
-        """Bring the page to the start of the task."""
+        """Bring the page to the start of the task, drawn and with no pointer over a widget."""
         ...
 
-    async def has_ended(self, page: BrowserPage) -> bool:
-        """Whether the page ended the task by itself."""
+    async def settle(self, page: BrowserPage) -> bool:
+        """Wait until the page shows the effect of an action; whether the page ended the task by itself."""
         ...
 
     async def check(self, page: BrowserPage) -> Outcome:

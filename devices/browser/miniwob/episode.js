@@ -21,9 +21,10 @@ core.EPISODE_MAX_TIME = 1e7; // By default ten seconds of wall clock end the epi
 Math.seedrandom(String(argument.seed));
 core.startEpisodeReal();
 window.episodeToken = argument.token;
-const nextFrame = () => new Promise((done) => requestAnimationFrame(done));
+const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
 const ready = async () => {
-  while (!WOB_TASK_READY) await nextFrame();
+  do await drawn();
+  while (!WOB_TASK_READY);
   const goal = core.getUtterance();
   return typeof goal === 'string' ? goal : goal.utterance;
 };

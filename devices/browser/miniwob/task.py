@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from devices.browser import gestures
 from devices.browser.elements import box_of, visible_elements
 from devices.browser.page import BrowserPage
 from devices.browser.scripts import page_script
@@ -89,6 +90,7 @@ class MiniwobTask:
         """Load the page, or reuse it where that shows the same pixels, and start the seeded episode."""
         if not (self.in_place and page.url == self.url):
             await page.goto(self.url)
+        await gestures.park(page)
         script = page_script("devices.browser.miniwob", "episode.js")
         goal = await page.evaluate(script, {"seed": self.seed, "token": self._token})
         if not isinstance(goal, str) or not goal:
@@ -97,15 +99,11 @@ class MiniwobTask:
 
     async def status(self, page: BrowserPage) -> EpisodeStatus:
         """What the page says about this episode."""
-        reply = await page.evaluate(_STATUS, self._token)
-        if reply is None:
-            return EpisodeStatus(ended=True, raw_reward=0.0, reason="the page was left", left=True)
-        ended, reward, reason = reply
-        return EpisodeStatus(ended=bool(ended), raw_reward=float(reward or 0.0), reason=str(reason))
+        return _status(await page.evaluate(_STATUS, self._token))
 
-    async def has_ended(self, page: BrowserPage) -> bool:
+    async def settle(self, page: BrowserPage) -> bool:
         """Whether the page gave its reward, or is gone."""
-        return (await self.status(page)).ended
+        return _status(await page.settle(_STATUS, self._token)).ended
 
     async def check(self, page: BrowserPage) -> Outcome:
         """Success if the raw reward is positive; an episode that was not ended is a failure.
@@ -138,6 +136,13 @@ class MiniwobTask:
     @property
     def _token(self) -> str:
         return hashlib.sha256(self.task_id.encode()).hexdigest()[:16]
+
+
+def _status(reply: list[Any] | None) -> EpisodeStatus:
+    if reply is None:
+        return EpisodeStatus(ended=True, raw_reward=0.0, reason="the page was left", left=True)
+    ended, reward, reason = reply
+    return EpisodeStatus(ended=bool(ended), raw_reward=float(reward or 0.0), reason=str(reason))
 
 
 def _expert_action(step: dict[str, Any] | None) -> ExpertAction | None:
