@@ -79,7 +79,7 @@ class Serve:
 
         from gui_agent.policies.server import create_app
 
-        app = create_app(self._policy(), models=self.served_names(), api_key=api_key)
+        app = create_app(self.load_policy(), models=self.served_names(), api_key=api_key)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"serving {', '.join(self.served_names())} on http://{shown}:{port}/v1", flush=True)
@@ -91,7 +91,12 @@ class Serve:
         """The folder, or the name on the hub if there is no such folder."""
         return self.model if self.model.exists() else str(self.model)
 
-    def _policy(self) -> Policy:
+    def load_policy(self) -> Policy:
+        """Load the model and its adapters.
+
+        Raises:
+            ConfigError: there is no such model or adapter.
+        """
         # Imported here: the command's help needs no torch.
         from gui_agent.policies.transformers_loading import load_adapter, load_model
         from gui_agent.policies.transformers_policy import TransformersPolicy

@@ -127,6 +127,36 @@ async def test_one_server_serves_the_tokens_of_the_local_policy(tiny_model_dir_q
     assert "Traceback" not in errors
 
 
+async def test_two_adapters_on_one_base_are_two_models(tiny_model_dir_qwen3: Path, tmp_path: Path) -> None:
+    import torch
+
+    from gui_agent.cli.serve import Serve
+    from gui_agent.policies.transformers_loading import LoraSettings, load_model, save_adapter
+    from gui_agent.policies.transformers_policy import TransformersPolicy
+
+    roles = ("planner", "actor")
+    model = load_model(tiny_model_dir_qwen3, lora=LoraSettings(rank=2), adapters=roles)
+    torch.manual_seed(0)
+    for name, parameter in model.network.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    folders = {role: save_adapter(model, tmp_path / role, adapter=role) for role in roles}
+    local = TransformersPolicy(model, adapter_of_role={role: role for role in roles})
+    serve = Serve(model=tiny_model_dir_qwen3, adapters=folders)
+    assert serve.served_names() == roles
+    app = create_app(serve.load_policy(), models=serve.served_names())
+    endpoint = Endpoint(base_url="http://server/v1", model_of_role={role: role for role in roles})
+    written = []
+    async with await OpenAIPolicy.connect(endpoint, transport=httpx.ASGITransport(app)) as served:
+        for role in roles:
+            key = SampleKey(seed=3, update=1, episode="e", step=2, role=role)
+            expected = await local.sample(_prompt(), params=PARAMS, key=key)
+            assert list(await served.sample(_prompt(), params=PARAMS, key=key)) == list(expected)
+            written.append(expected[0].token_ids)
+    assert written[0] != written[1]
+    local.close()
+
+
 async def test_a_prompt_survives_the_wire() -> None:
     assert prompt_of(json.loads(json.dumps(messages_of(_prompt())))) == _prompt()
 
