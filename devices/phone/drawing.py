@@ -240,8 +240,16 @@ class _Painter:
         x = box.center[0]
         top = box.top + (box.bottom - box.top - size - line) // 2
         square = Box(left=x - size // 2, top=top, right=x - size // 2 + size, bottom=top + size)
-        self.fill(square, TILE_COLORS[widget.color], self.px(m.tile_icon * 0.28))
-        self.icon(widget.icon, x, top + size // 2, self.px(m.tile_icon * 0.6), WHITE)
+        round_tile = self.state.look.round_tiles
+        radius = size // 2 if round_tile else self.px(m.tile_icon * 0.28)
+        self.fill(square, TILE_COLORS[widget.color], radius)
+        self.icon(
+            widget.icon,
+            x,
+            top + size // 2,
+            round(size * (0.52 if self.state.look.round_tiles else 0.6)),
+            WHITE,
+        )
         width = box.right - box.left
         self.text(
             widget.text, x, top + size + line // 2, m.small, self.colors.text, width=width, align="middle"

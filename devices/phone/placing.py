@@ -60,6 +60,7 @@ class _Placer:
         self.width = display.width_dp
         self.height = display.height_px / display.density
         self.bottom = self.height - (self.m.row if display.buttons else 0)
+        self.tile_columns = (state.look.columns if self.m.bar_back else 0) or self.m.tile_columns
         self.widgets: list[Widget] = []
         self.viewport = Box(left=0, top=0, right=display.width_px, bottom=display.height_px)
         self.max_scroll_dp = 0
@@ -137,14 +138,14 @@ class _Placer:
             if isinstance(node, Tile):
                 self._tile(node, top, column)
                 column += 1
-                if column == self.m.tile_columns:
+                if column == self.tile_columns:
                     column, top = 0, top + self.m.tile_height
             else:
                 top += self._node(node, top, page)
         return top + (self.m.tile_height if column else 0)
 
     def _tile(self, tile: Tile, top: float, column: int) -> None:
-        width = self.width / self.m.tile_columns
+        width = self.width / self.tile_columns
         fields = {"name": tile.name, "text": tile.name, "icon": tile.icon, "color": tile.color}
         self._add(Kind.TILE, column * width, top, width, self.m.tile_height, tap=tile.tap, **fields)
 
@@ -192,7 +193,7 @@ class _Placer:
 
     def _bubble(self, bubble: Bubble, top: float) -> None:
         m = self.m
-        letters = len(bubble.text) * m.text * 0.56 + 2 * m.margin + m.corner
+        letters = len(bubble.text) * m.text * 0.6 + 2 * m.margin + m.corner
         width = min(self.width - 2 * m.margin, max(letters, self.width * 0.3))
         left = self.width - m.margin - width if bubble.ours else m.margin
         fields = {"name": bubble.text, "text": bubble.text, "on": bubble.ours}

@@ -64,11 +64,22 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What differs between two phones without meaning anything: indices into the palettes."""
+    """What differs between two phones without meaning anything.
+
+    Attributes:
+        accent: index into the accent colours.
+        wallpaper: index into the wallpapers.
+        battery_percent: how full the battery in the status bar is.
+        columns: tiles side by side on the launcher; 0 leaves it to the display, and so does a compact
+            display.
+        round_tiles: draw the app icons on discs.
+    """
 
     accent: int = 0
     wallpaper: int = 0
     battery_percent: int = 80
+    columns: int = 0
+    round_tiles: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

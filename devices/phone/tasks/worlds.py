@@ -135,7 +135,11 @@ def phone(rng: random.Random) -> PhoneState:
         "shop": ShopData(products=products),
     }
     look = Look(
-        accent=rng.randrange(4), wallpaper=rng.randrange(4), battery_percent=rng.randrange(20, 100, 5)
+        accent=rng.randrange(4),
+        wallpaper=rng.randrange(4),
+        battery_percent=rng.randrange(20, 100, 5),
+        columns=rng.choice((3, 4, 4, 5)),
+        round_tiles=rng.random() < 0.4,
     )
     return PhoneState(
         apps=apps,
