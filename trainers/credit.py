@@ -16,6 +16,7 @@ import numpy as np
 from trainers.advantages import AdvantageEstimator, EstimatorSettings, estimator_rows, get_estimator
 from trainers.config import Compat, RLConfig
 from trainers.filters import filter_rows
+from trainers.returns import discounted_returns
 from trainers.rewards import RewardFn, StepReward, get_reward, total
 from trainers.rows import Row
 from trainers.sources import Group
@@ -121,6 +122,19 @@ class EstimatorCredit:
             )
             for (completion, trajectory, step), advantage in zip(sampled, advantages, strict=True)
         ]
+
+    def returns(self, trajectory: Trajectory, rewards: Sequence[StepReward]) -> list[float]:
+        """The discounted return of every step of one episode."""
+        matched = [step.match is None or step.match.exact_match for step in trajectory.steps]
+        returns = discounted_returns(
+            [reward.value for reward in rewards],
+            matched,
+            [trajectory.episode_id] * len(matched),
+            [step.index for step in trajectory.steps],
+            gamma=self._gamma,
+            cut_includes_mismatch=self._cut_includes_mismatch,
+        )
+        return [float(value) for value in returns]
 
     def _spread(self, trajectories: Sequence[Trajectory], rewards: Sequence[Sequence[StepReward]]) -> float:
         """How much the episodes of one group differ."""

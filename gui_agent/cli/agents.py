@@ -94,7 +94,7 @@ def lock_step_devices(factory: DeviceFactory, policy: Policy) -> DeviceFactory:
 
 def flat_agent_for(policy: Policy, options: AgentOptions) -> Callable[[Device], FlatAgent]:
     """A function that makes one agent for each episode."""
-    prompt_format = get_format(options.format)
+    prompt_format = get_format(options.format, image_budget=policy.image_budget)
 
     def agent_for(device: Device) -> FlatAgent:
         return FlatAgent(policy, prompt_format, params=options.params)

@@ -46,9 +46,9 @@ class Experiment:
 
     def __init__(self, recipe: str, *, root: Path, seed: int, say: Callable[[str], None] = print) -> None:
         """Keep the stages of `recipe` with this seed below `root`."""
-        self._recipe = recipe
-        self._root = root
-        self._seed = seed
+        self.recipe = recipe
+        self.root = root
+        self.seed = seed
         self._say = say
         self._stages: dict[str, Stage] = {}
 
@@ -57,14 +57,9 @@ class Experiment:
         """What was asked for so far, in that order."""
         return list(self._stages.values())
 
-    @property
-    def root(self) -> Path:
-        """Where the stages are."""
-        return self._root
-
     def folder(self, name: str) -> Path:
         """Where the results of a stage are, or will be."""
-        return self._root / name
+        return self.root / name
 
     def stage(
         self,
@@ -103,9 +98,9 @@ class Experiment:
         after: Sequence[Stage],
     ) -> Stage:
         folder = self.folder(name)
-        wanted = {"seed": self._seed, folder_option: folder, **settings}
-        built = load_command(command, recipe=self._recipe, overrides=wanted)
-        fingerprint = _fingerprint(to_yaml(command, built), str(self._root), after)
+        wanted = {"seed": self.seed, folder_option: folder, **settings}
+        built = load_command(command, recipe=self.recipe, overrides=wanted)
+        fingerprint = _fingerprint(to_yaml(command, built), str(self.root), after)
         record = _read_record(folder)
         if record is None and folder.exists():
             raise ConfigError(f"{folder} exists and is no stage of an experiment; move it away")
@@ -117,7 +112,7 @@ class Experiment:
         _write_record(folder, {"fingerprint": fingerprint})
         if hasattr(built, "resume_from_checkpoint") and any(folder.glob("checkpoint-*")):
             built = load_command(
-                command, recipe=self._recipe, overrides=wanted | {"resume_from_checkpoint": True}
+                command, recipe=self.recipe, overrides=wanted | {"resume_from_checkpoint": True}
             )
         self._say(f"{name}: gui-agent {command}")
         watch = Stopwatch()

@@ -15,7 +15,7 @@ from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
 from gui_agent.agent import FlatAgent
 from gui_agent.cli.agents import lock_step_devices
 from gui_agent.cli.devices import open_devices
-from gui_agent.device import TaskSource
+from gui_agent.device import Task, TaskSource
 from gui_agent.errors import ConfigError
 from gui_agent.formats.compact import CompactFormat, compact_vocabulary
 from gui_agent.formats.registry import get_format
@@ -23,7 +23,7 @@ from gui_agent.matching import get_matcher
 from gui_agent.observation import LabelledScreen
 from gui_agent.policy import SamplingParams
 from trainers.advantages import get_estimator
-from trainers.config import LearnerConfig, RLConfig, SemiOnlineConfig, SFTConfig
+from trainers.config import LearnerConfig, OnlineConfig, RLConfig, SemiOnlineConfig, SFTConfig
 from trainers.grounding_config import GroundingConfig
 from trajectories.collect import collect_episodes, group_jobs
 from trajectories.store import TrajectoryStore
@@ -251,3 +251,51 @@ def _preview(config: LearnerConfig, data: Path, prompt_format: str) -> int:
     store = TrajectoryStore.open(data)
     print(f"would train {config.model} on {len(store)} trajectories of {data} into {config.output_dir}")
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Online(OnlineConfig):
+    """Reinforcement learning on live phones and browsers, judged by each task's own check.
+
+    Every task is one group of sibling episodes. A device that breaks is never the agent's fault: its
+    episode runs again on another device, or its group is dropped, as --fault-strategy says.
+
+    Examples:
+        gui-agent train online --suite phone/quickstart --model runs/sft/model --max-updates 20 \\
+            --format compact:snap_px=8 --learning-rate 3e-4 --output-dir runs/online
+        gui-agent train online --suite miniwob/quickstart --devices browser:4 --model runs/web/model \\
+            --algorithm gigpo --output-dir runs/web-online
+
+    Attributes:
+        devices: where episodes run, such as phone:16 or browser:4; by default those of the suite's world.
+        eval_suite: every `eval_steps` updates, live success on held-out instances of this suite joins the
+            metrics; empty measures nothing.
+        eval_episodes_per_template: instances of every template for that.
+    """
+
+    devices: str = ""
+    eval_suite: str = ""
+    eval_episodes_per_template: int = 5
+
+    def run(self) -> int:
+        """Train and say where the model is."""
+        return _finish(asyncio.run(self._run()), self.output_dir)
+
+    def dry_run(self) -> int:
+        """Check names."""
+        get_format(self.format)
+        get_estimator(self.algorithm)
+        tasks = self._tasks(resolve_suite(self.suite))
+        print(f"would train {self.model} on {len(tasks)} instances of {self.suite} into {self.output_dir}")
+        return 0
+
+    def _tasks(self, suite: TaskSource) -> list[Task]:
+        return training_tasks(suite, self.task_seeds * len(suite.templates), seed=self.seed)
+
+    async def _run(self) -> TrainResult:
+        from trainers.online import train_online
+
+        suite = resolve_suite(self.suite)
+        hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
+        async with open_devices(self.devices, suite) as factory:
+            return await train_online(self, tasks=self._tasks(suite), devices=factory, evaluator_for=hook)

@@ -1,0 +1,204 @@
+"""`gui-agent bench`: methods against each other, on the same demonstrations, warm starts and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eval.results import ResultRow, append_result, read_results, results_table
+from gui_agent.cli.chain import Chain
+from gui_agent.cli.config import option
+from gui_agent.cli.experiment import Stage
+from gui_agent.cli.recipes import parse_yaml
+from gui_agent.cli.schema import did_you_mean
+from gui_agent.errors import ConfigError
+from trajectories.store import TrajectoryStore
+
+_METHOD_COMMANDS = ("train sft", "train semi-online", "train online")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One way to go on from the warm start.
+
+    Attributes:
+        name: as it stands in the results.
+        command: that trains; empty scores the warm start itself.
+        settings: go before the recipe's.
+        same_cpu_as: name of an earlier method whose CPU seconds this one may spend.
+    """
+
+    name: str
+    command: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    same_cpu_as: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What a grid file says."""
+
+    recipe: str
+    seeds: Sequence[int]
+    methods: Sequence[Method]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Run every method of a grid file with every seed, and append each result as it finishes.
+
+    Demonstrations, grounding and warm start are shared by the methods of a seed and kept, so that only
+    the methods themselves cost. A bench that was interrupted goes on where it stopped. The rows go to
+    --results as JSON, and a table of all rows beside it, where --table says.
+
+    Examples:
+        gui-agent bench recipes/grids/quickstart.yaml
+        gui-agent bench recipes/grids/quickstart.yaml --only semi_online --seeds 0 1 --results mine.json
+        gui-agent bench recipes/grids/quickstart.yaml --dry-run
+
+    Attributes:
+        grid: YAML file with `recipe`, `seeds` and `methods`.
+        only: names of the methods to run; all by default.
+        seeds: instead of the grid's.
+        root: folder for the stages; one folder for each recipe and seed.
+        results: JSON file to append rows to.
+        table: Markdown file whose part between the results markers is replaced; empty writes none.
+    """
+
+    grid: Path = option(positional=True)
+    only: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    root: Path = Path("runs/bench")
+    results: Path = Path("docs/results.json")
+    table: str = "docs/results.md"
+
+    def run(self) -> int:
+        """Run what is missing."""
+        grid = self._grid()
+        for seed in grid.seeds:
+            chain = Chain(grid.recipe, root=self.root / Path(grid.recipe).stem / f"seed-{seed}", seed=seed)
+            for method in grid.methods:
+                print(f"{method.name}, seed {seed}", flush=True)
+                row = self._row(chain, grid, method)
+                append_result(self.results, row)
+                self._write_table()
+                print(
+                    f"  success {row.success:.1%} ({row.success_low:.1%} to {row.success_high:.1%})",
+                    flush=True,
+                )
+        return 0
+
+    def dry_run(self) -> int:
+        """Say which rows would be made."""
+        grid = self._grid()
+        known = {(row.method, row.seed) for row in read_results(self.results)}
+        for seed in grid.seeds:
+            for method in grid.methods:
+                state = "has a row already" if (method.name, seed) in known else "to do"
+                print(f"{method.name}, seed {seed}: {state}")
+        return 0
+
+    def _grid(self) -> Grid:
+        grid = read_grid(self.grid)
+        names = [method.name for method in grid.methods]
+        for name in self.only:
+            if name not in names:
+                raise ConfigError(f"{self.grid} has no method {name!r}; {did_you_mean(name, names)}")
+        methods = [method for method in grid.methods if not self.only or method.name in self.only]
+        return Grid(recipe=grid.recipe, seeds=self.seeds or grid.seeds, methods=methods)
+
+    def _row(self, chain: Chain, grid: Grid, method: Method) -> ResultRow:
+        trained = self._trained(chain, method, read_grid(self.grid).methods)
+        scores = chain.evaluate(trained)
+        if scores.success is None:
+            raise ConfigError(
+                f"{method.name}, seed {chain.seed}: no episode could be scored; see {trained.folder}"
+            )
+        return ResultRow(
+            suite=scores.live["suite"],
+            method=method.name,
+            seed=chain.seed,
+            success=round(scores.success, 4),
+            success_low=round(scores.live["success_low"], 4),
+            success_high=round(scores.live["success_high"], 4),
+            device_steps=_device_steps(trained) if method.command == "train online" else 0,
+            cpu_s=trained.cpu_s,
+            command=f"gui-agent bench {self.grid} --only {method.name} --seeds {chain.seed}",
+            sop_score=round(scores.sop, 4),
+            episodes=scores.live["scored"],
+        )
+
+    def _trained(self, chain: Chain, method: Method, methods: Sequence[Method]) -> Stage:
+        if not method.command:
+            return chain.warm_start
+        settings = dict(method.settings)
+        if method.same_cpu_as:
+            (other,) = (each for each in methods if each.name == method.same_cpu_as)
+            settings["max_cpu_s"] = self._trained(chain, other, methods).cpu_s
+        return chain.method(method.name, method.command, settings)
+
+    def _write_table(self) -> None:
+        if self.table:
+            replace_table(Path(self.table), results_table(read_results(self.results)))
+
+
+def read_grid(path: Path) -> Grid:
+    """Read a grid file.
+
+    Raises:
+        ConfigError: it is missing or says something that no grid says.
+    """
+    try:
+        data = parse_yaml(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: no grid can be read here ({error})") from error
+    if not isinstance(data, dict) or set(data) - {"recipe", "seeds", "methods"} or "methods" not in data:
+        raise ConfigError(f"{path}: a grid has the keys recipe, seeds and methods")
+    methods = [_method(path, str(name), said or {}) for name, said in data["methods"].items()]
+    names = [method.name for method in methods]
+    for method in methods:
+        if method.same_cpu_as and method.same_cpu_as not in names:
+            raise ConfigError(
+                f"{path}: {method.name}: same_cpu_as names {method.same_cpu_as!r}; "
+                f"{did_you_mean(method.same_cpu_as, names)}"
+            )
+    return Grid(recipe=str(data["recipe"]), seeds=tuple(data.get("seeds", (0,))), methods=methods)
+
+
+def _method(path: Path, name: str, said: Mapping[str, Any]) -> Method:
+    known = ("command", "settings", "same_cpu_as")
+    for key in said:
+        if key not in known:
+            raise ConfigError(f"{path}: {name}: unknown key {key!r}; {did_you_mean(key, known)}")
+    command = said.get("command", "")
+    if command and command not in _METHOD_COMMANDS:
+        raise ConfigError(
+            f"{path}: {name}: {command!r} is no training; {did_you_mean(command, _METHOD_COMMANDS)}"
+        )
+    return Method(name=name, **said)
+
+
+def replace_table(path: Path, table: str) -> None:
+    """Put a table between the markers of a Markdown file, which is made if it is missing.
+
+    Raises:
+        ConfigError: the file has no markers.
+    """
+    begin, end = "<!-- results: begin -->", "<!-- results: end -->"
+    text = path.read_text() if path.exists() else f"# Results\n\n{begin}\n{end}\n"
+    head, found, rest = text.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise ConfigError(
+            f"{path} has no {begin} … {end}; add them where the table belongs, or give --table ''"
+        )
+    path.write_text(f"{head}{begin}\n{table}{end}{tail}")
+
+
+def _device_steps(trained: Stage) -> int:
+    store = TrajectoryStore.open(trained.folder / "trajectories")
+    return sum(len(trajectory.steps) for trajectory in store)

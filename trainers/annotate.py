@@ -1,0 +1,77 @@
+"""Rewards, returns and advantages of stored episodes, computed again exactly as training did."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from trainers.config import RLConfig
+from trainers.credit import EstimatorCredit, ScoredGroup
+from trainers.sources import Group
+from trajectories.records import EpisodeRecord, Trajectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCredit:
+    """What one step was worth.
+
+    Attributes:
+        reward: of the step.
+        parts: what the reward is made of, by name.
+        return_: discounted rewards from the step to the end of its natural segment.
+        advantage: what its tokens were trained with; None if the filter dropped the group.
+    """
+
+    reward: float
+    parts: Mapping[str, float]
+    return_: float
+    advantage: float | None
+
+
+def step_credits(
+    trajectories: Iterable[Trajectory], config: RLConfig, *, by_outcome: bool = False
+) -> dict[str, list[StepCredit]]:
+    """The credit of every step, by episode.
+
+    Args:
+        trajectories: whole updates of one training, in the order in which they were stored; unscored
+            episodes are left out, as in training.
+        config: of that training.
+        by_outcome: the training was online; see `EstimatorCredit`.
+    """
+    credit = EstimatorCredit(config, by_outcome=by_outcome)
+    updates: dict[int, dict[str, list[Trajectory]]] = defaultdict(lambda: defaultdict(list))
+    for trajectory in trajectories:
+        if trajectory.fault is None:
+            updates[trajectory.update][trajectory.group_id].append(trajectory)
+    credits: dict[str, list[StepCredit]] = {}
+    for update, groups in updates.items():
+        scored = [
+            credit.score(Group(group_id=group_id, records=tuple(EpisodeRecord(trajectory=t) for t in group)))
+            for group_id, group in groups.items()
+        ]
+        kept = [group for group in scored if credit.keep(group)][: config.groups_per_update]
+        advantages = {(row.episode_id, row.step): row.advantage for row in credit.rows(kept, update=update)}
+        for group in scored:
+            credits |= _group_credits(group, credit, advantages)
+    return credits
+
+
+def _group_credits(
+    scored: ScoredGroup, credit: EstimatorCredit, advantages: Mapping[tuple[str, int], float]
+) -> dict[str, list[StepCredit]]:
+    credits = {}
+    for record, rewards in zip(scored.group.records, scored.rewards, strict=True):
+        trajectory = record.trajectory
+        returns = credit.returns(trajectory, rewards)
+        credits[trajectory.episode_id] = [
+            StepCredit(
+                reward=reward.value,
+                parts=reward.parts,
+                return_=value,
+                advantage=advantages.get((trajectory.episode_id, step.index)),
+            )
+            for step, reward, value in zip(trajectory.steps, rewards, returns, strict=True)
+        ]
+    return credits
