@@ -18,7 +18,7 @@ from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from trainers.batching import MiniBatch, plan_steps
 from trainers.config import SFTConfig
-from trainers.learner import Learner, build_accelerator, load_learner_model
+from trainers.learner import Learner, build_accelerator, load_learner_model, token_budget
 from trainers.loop import StopCause, TrainResult
 from trainers.metrics import Stopwatch
 from trainers.recordings import chosen_trajectories
@@ -43,12 +43,13 @@ def train_sft(config: SFTConfig) -> TrainResult:
         ConfigError: a name, folder or combination of settings is impossible.
         ReplayError: a recording lacks pictures or actions.
     """
-    prompt_format = get_format(config.format)
+    get_format(config.format)  # a wrong name is told before the weights are read
     store = TrajectoryStore.open(config.data)
     trajectories = chosen_trajectories(store, split=config.split, limit=config.max_trajectories)
     stopwatch = Stopwatch()
     accelerator = build_accelerator(config)
     model = load_learner_model(config, accelerator=accelerator)
+    prompt_format = get_format(config.format, image_budget=model.images.budget)
     tasks = [ReplayTask.from_trajectory(trajectory, store.screenshots) for trajectory in trajectories]
     expert = expert_rows(tasks, model, prompt_format, thoughts=config.thoughts)
     learner = Learner(model, config, accelerator=accelerator, stopwatch=stopwatch)
@@ -130,7 +131,7 @@ class _Imitation:
         return plan_steps(
             self._expert.rows,
             rows_per_step=self._config.rows_per_step,
-            max_tokens=self._config.max_tokens_per_batch,
+            budget=token_budget(self._config),
             seed=self._config.seed * 1_000_003 + epoch,
         )
 

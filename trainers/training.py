@@ -54,7 +54,7 @@ class Training:
         Raises:
             ConfigError: there is none, or the prompt format is unknown.
         """
-        prompt_format = get_format(config.format)
+        get_format(config.format)  # a wrong name is told before the weights are read
         stopwatch = Stopwatch()
         accelerator = build_accelerator(config)
         model = load_learner_model(config, accelerator=accelerator)
@@ -64,6 +64,7 @@ class Training:
             deterministic=config.deterministic,
             max_batch_rows=config.max_batch_size,
         )
+        prompt_format = get_format(config.format, image_budget=policy.image_budget)
         return cls(
             config=config,
             policy=policy,
