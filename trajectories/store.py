@@ -15,20 +15,13 @@ processes may read while one appends; appends of several processes wait for each
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import io
 import json
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal, Self
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.observation import Screenshot
@@ -43,11 +36,21 @@ from trajectories.rows import (
     trajectory_to_rows,
 )
 from trajectories.screenshots import ScreenshotFolder, write_file
+from trajectories.shards import (
+    TABLES,
+    ShardListing,
+    encode_rows,
+    encode_table,
+    exclusive,
+    flush_folder,
+    is_being_written,
+    list_shards,
+    read_shard,
+    shard_name,
+)
 
 FORMAT: Final = "gui-agent-trajectories"
 OnDamage = Literal["raise", "skip"]
-_TABLES: Final = ("completions", "steps", "episodes")
-"""In the order of writing: the episodes shard is the commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +86,6 @@ class _Shard:
     episode_ids: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Listing:
-    """What the folder holds."""
-
-    committed: list[int] = field(default_factory=list)
-    torn: list[Path] = field(default_factory=list)
-    next_number: int = 0
-
-
 class TrajectoryStore:
     """Episodes on disk, in the order in which they were appended."""
 
@@ -118,7 +112,7 @@ class TrajectoryStore:
             DataError: there is something at `path` already.
         """
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _is_free(path):
             raise DataError(
                 f"{path} exists and is not empty; open it with TrajectoryStore.open, or choose another folder"
             )
@@ -159,9 +153,9 @@ class TrajectoryStore:
 
     def refresh(self) -> None:
         """See what other processes have appended since."""
-        listing = _list(self.path)
+        listing = list_shards(self.path)
         self.num_torn_files = len(listing.torn)
-        if listing.torn and not _is_being_written(self.path):
+        if listing.torn and not is_being_written(self.path):
             warnings.warn(
                 f"{self.path}: {len(listing.torn)} files of an append that was never finished are ignored; "
                 "the next append removes them",
@@ -173,7 +167,7 @@ class TrajectoryStore:
             try:
                 self._shards.append(self._shard(number))
             except DataError as error:
-                self._damaged(error, _name("episodes", number))
+                self._damaged(error, shard_name("episodes", number))
         self._place = {name: at for at, shard in enumerate(self._shards) for name in shard.episode_ids}
 
     def __len__(self) -> int:
@@ -239,8 +233,8 @@ class TrajectoryStore:
         batch = [records] if isinstance(records, EpisodeRecord) else list(records)
         if not batch:
             return
-        with _writing(self.path):
-            listing = _list(self.path)
+        with exclusive(self.path):
+            listing = list_shards(self.path)
             if [shard.number for shard in self._shards] != listing.committed:
                 self.refresh()
             self._remove_torn(listing)
@@ -270,9 +264,9 @@ class TrajectoryStore:
                 "belongs to another store, or episodes were lost: resume from an earlier checkpoint"
             )
         removed = len(self) - num_episodes
-        with _writing(self.path):
+        with exclusive(self.path):
             self._cut(num_episodes)
-            _flush_folder(self.path)
+            flush_folder(self.path)
         self.refresh()
         return removed
 
@@ -336,12 +330,12 @@ class TrajectoryStore:
             "steps": ([row for item in rows for row in item.steps], STEPS),
             "episodes": ([item.episode for item in rows], EPISODES),
         }
-        encoded = {kind: _encode(*tables[kind]) for kind in _TABLES}  # fails before anything is written
-        for kind in _TABLES:
-            write_file(self.path / _name(kind, number), encoded[kind])
-        _flush_folder(self.path)
+        encoded = {kind: encode_rows(*tables[kind]) for kind in TABLES}  # fails before anything is written
+        for kind in TABLES:
+            write_file(self.path / shard_name(kind, number), encoded[kind])
+        flush_folder(self.path)
 
-    def _remove_torn(self, listing: _Listing) -> None:
+    def _remove_torn(self, listing: ShardListing) -> None:
         for file in listing.torn:
             file.unlink(missing_ok=True)
         self.screenshots.remove_torn()
@@ -352,12 +346,12 @@ class TrajectoryStore:
         for shard in reversed(self._shards):
             start = end - len(shard.episode_ids)
             if start >= num_episodes:
-                for kind in reversed(_TABLES):  # the commit goes first
-                    (self.path / _name(kind, shard.number)).unlink(missing_ok=True)
+                for kind in reversed(TABLES):  # the commit goes first
+                    (self.path / shard_name(kind, shard.number)).unlink(missing_ok=True)
             elif end > num_episodes:
                 # Steps of the episodes that go stay behind in their shard; nothing refers to them.
                 table = self._table("episodes", shard.number).slice(0, num_episodes - start)
-                write_file(self.path / _name("episodes", shard.number), _to_parquet(table))
+                write_file(self.path / shard_name("episodes", shard.number), encode_table(table))
             end = start
 
     # Reading
@@ -366,18 +360,11 @@ class TrajectoryStore:
         table = self._table("episodes", number, columns=["episode_id", "schema_version"])
         newest = max(table["schema_version"].to_pylist(), default=0)
         if newest > SCHEMA_VERSION:
-            raise _too_new(self.path / _name("episodes", number), newest)
+            raise _too_new(self.path / shard_name("episodes", number), newest)
         return _Shard(number=number, episode_ids=tuple(table["episode_id"].to_pylist()))
 
     def _table(self, kind: str, number: int, *, columns: list[str] | None = None) -> Any:
-        file = self.path / _name(kind, number)
-        try:
-            return pq.read_table(file, columns=columns, partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{file}: the shard is missing, truncated or damaged ({str(error).splitlines()[0]}); restore "
-                "it from a copy, or open the store with on_damage='skip' to use everything else"
-            ) from error
+        return read_shard(self.path / shard_name(kind, number), columns)
 
     def _read_shard(self, shard: _Shard, wanted: set[str], check: bool) -> Iterator[Trajectory]:
         try:
@@ -385,7 +372,7 @@ class TrajectoryStore:
             steps = _by_episode(self._table("steps", shard.number))
             completions = _by_episode(self._table("completions", shard.number))
         except DataError as error:
-            self._damaged(error, _name("steps", shard.number))
+            self._damaged(error, shard_name("steps", shard.number))
             return
         for position, row in enumerate(episodes):
             name = row["episode_id"]
@@ -399,7 +386,7 @@ class TrajectoryStore:
                 if check:
                     self._check_screenshots(trajectory)
             except DataError as error:
-                file = _name("episodes", shard.number)
+                file = shard_name("episodes", shard.number)
                 located = type(error)(f"{self.path / file}, row {position}: {error}")
                 self._damaged(located, file, row=position, episode_id=name)
                 continue
@@ -441,6 +428,11 @@ def _read_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
+def _is_free(path: Path) -> bool:
+    """An empty folder, but for what a killed `create` left in it."""
+    return path.is_dir() and all(file.name == "meta.json.tmp" for file in path.iterdir())
+
+
 def _too_new(file: Path, found: int) -> SchemaVersionError:
     return SchemaVersionError(
         f"{file} was written with schema {found}, this program reads up to {SCHEMA_VERSION}; upgrade "
@@ -448,71 +440,11 @@ def _too_new(file: Path, found: int) -> SchemaVersionError:
     )
 
 
-def _name(kind: str, number: int) -> str:
-    return f"{kind}-{number:08d}.parquet"
-
-
-def _list(path: Path) -> _Listing:
-    found: dict[str, set[int]] = {kind: set() for kind in _TABLES}
-    listing = _Listing()
-    for file in path.glob("*-*.parquet*"):
-        kind, _, rest = file.name.partition("-")
-        if file.suffix == ".tmp":
-            listing.torn.append(file)
-        elif kind in found and (digits := rest.removesuffix(".parquet")).isdigit():
-            found[kind].add(int(digits))
-    listing.committed = sorted(found["episodes"])
-    for kind in ("steps", "completions"):
-        listing.torn += [path / _name(kind, number) for number in found[kind] - found["episodes"]]
-    listing.next_number = max(listing.committed, default=-1) + 1
-    return listing
-
-
 def _by_episode(table: Any) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {}
     for row in table.to_pylist():
         rows.setdefault(row["episode_id"], []).append(row)
     return rows
-
-
-def _encode(rows: Sequence[Row], schema: Any) -> bytes:
-    try:
-        return _to_parquet(pa.Table.from_pylist(list(rows), schema=schema))
-    except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError) as error:
-        raise DataError(f"an episode holds a value that has no place in the tables: {error}") from error
-
-
-def _to_parquet(table: Any) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Hold the store's lock; the system lets go of it when a process dies."""
-    with (path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _is_being_written(path: Path) -> bool:
-    try:
-        with (path / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _flush_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _code_version() -> str:

@@ -240,6 +240,12 @@ def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
         TrajectoryStore.open(tmp_path, on_damage="skip")
 
 
+def test_a_store_whose_making_was_killed_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "meta.json.tmp").write_text('{"form')
+    TrajectoryStore.open_or_create(tmp_path).append(episode(0))
+    assert len(TrajectoryStore.open_or_create(tmp_path)) == 1
+
+
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no meta\.json"):
         TrajectoryStore.open(tmp_path)

@@ -1,0 +1,111 @@
+"""The files of a store: their names, what is whole and what is torn, and the lock around writing."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gui_agent.errors import DataError
+from trajectories.rows import Row
+
+TABLES: Final = ("completions", "steps", "episodes")
+"""In the order of writing: the episodes shard is the commit."""
+
+
+@dataclass(slots=True)
+class ShardListing:
+    """Numbers of committed shards in order, files without a commit, and the next free number."""
+
+    committed: list[int] = field(default_factory=list)
+    torn: list[Path] = field(default_factory=list)
+    next_number: int = 0
+
+
+def shard_name(kind: str, number: int) -> str:
+    """The file of a table of one append."""
+    return f"{kind}-{number:08d}.parquet"
+
+
+def list_shards(path: Path) -> ShardListing:
+    """What is committed, and what a killed (or working) writer left without a commit."""
+    found: dict[str, set[int]] = {kind: set() for kind in TABLES}
+    listing = ShardListing()
+    for file in path.glob("*-*.parquet*"):
+        kind, _, rest = file.name.partition("-")
+        if file.suffix == ".tmp":
+            listing.torn.append(file)
+        elif kind in found and (digits := rest.removesuffix(".parquet")).isdigit():
+            found[kind].add(int(digits))
+    listing.committed = sorted(found["episodes"])
+    for kind in ("steps", "completions"):
+        listing.torn += [path / shard_name(kind, number) for number in found[kind] - found["episodes"]]
+    listing.next_number = max(listing.committed, default=-1) + 1
+    return listing
+
+
+def read_shard(file: Path, columns: Sequence[str] | None = None) -> Any:
+    """A table of a store.
+
+    Raises:
+        DataError: the file is missing, truncated or damaged.
+    """
+    try:
+        return pq.read_table(file, columns=None if columns is None else list(columns), partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{file}: the shard is missing, truncated or damaged ({str(error).splitlines()[0]}); restore "
+            "it from a copy, or open the store with on_damage='skip' to use everything else"
+        ) from error
+
+
+def encode_rows(rows: Sequence[Row], schema: Any) -> bytes:
+    """Rows as a Parquet file; `DataError` if a value does not fit its column."""
+    try:
+        return encode_table(pa.Table.from_pylist(list(rows), schema=schema))
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError) as error:
+        raise DataError(f"an episode holds a value that has no place in the tables: {error}") from error
+
+
+def encode_table(table: Any) -> bytes:
+    """A table as a Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the store's lock; the system lets go of it when a process dies."""
+    with (path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether some process holds the lock of the store."""
+    try:
+        with (path / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def flush_folder(path: Path) -> None:
+    """Make the names of new files survive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
