@@ -85,6 +85,8 @@ def _section_heading(path: OptionPath, schema: Schema) -> str:
 def _option_lines(options: Iterable[Option]) -> list[str]:
     rows = []
     for option in options:
+        if option.path == ("recipe",):  # stands among the common flags
+            continue
         metavar = "" if is_bool(option.annotation) else " " + _metavar(option.annotation)
         rows.append((option.flag + metavar, f"{option.help.rstrip('.')} {_default(option)}".strip()))
     return list(_table(rows))
