@@ -19,24 +19,30 @@ from devices.phone.apps.notes import NOTES, Note
 from devices.phone.apps.settings import is_on, with_switch
 from devices.phone.apps.shop import SHOP
 from devices.phone.state import PhoneState
-from devices.phone.tasks.plan import Move, Plan, reading, step, way
-from devices.phone.tasks.single_app import (
-    SWITCH_NAMES,
+from devices.phone.tasks.daily_tasks import (
     adding_alarm,
+    noting,
+    playing,
+    to_note,
+)
+from devices.phone.tasks.goods_tasks import (
     all_files,
-    calling,
     computing,
     deleting_file,
     expression_of,
     filling_cart,
-    noting,
     ordering,
-    playing,
-    saving_contact,
-    switching,
-    to_note,
     to_product,
+)
+from devices.phone.tasks.people_tasks import (
+    calling,
+    saving_contact,
     writing,
+)
+from devices.phone.tasks.plan import Move, Plan, reading, step, way
+from devices.phone.tasks.settings_tasks import (
+    SWITCH_NAMES,
+    switching,
 )
 from devices.phone.tasks.task import Build
 from devices.phone.tasks.worlds import MORE_PEOPLE, NOTE_TEXTS, phone, phone_number
