@@ -334,7 +334,8 @@ MATCHERS: Final[dict[str, ActionMatcher]] = {
     for matcher in (
         # Recommended for training, replay and evaluation alike.
         ActionMatcher(name="ui_s1", version=1, rules=MatcherRules()),
-        # What the training code of the UI-S1 release rewards, its oddities included.
+        # What the training code of the UI-S1 release rewards, its oddities included. It expects swipes
+        # as the release stores them: converted data, where a swipe is the finger's path, needs `ui_s1`.
         ActionMatcher(
             name="ui_s1_release",
             version=1,
