@@ -30,13 +30,20 @@
 
   // What is drawn on a screenshot
 
+  // A scroll is an arrow towards the content that it brings into view.
+  function scrolled(action, width, height, unit) {
+    const [x, y] = action.points[0] || [width / 2, height / 2];
+    const [dx, dy] = { up: [0, -1], down: [0, 1], left: [-1, 0], right: [1, 0] }[action.direction];
+    return [[x, y], [x + dx * unit * 14, y + dy * unit * 14]];
+  }
+
   function overlay(step, thin) {
     const width = step.width || 100, height = step.height || 100;
     const unit = Math.max(width, height) / (thin ? 60 : 130);
     const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "overlay", "aria-hidden": "true" });
     const mark = (action, kind) => {
       if (!action) return;
-      const [start, end] = action.points;
+      const [start, end] = action.direction ? scrolled(action, width, height, unit) : action.points;
       for (const halo of [true, false]) {
         const look = { class: `mark ${halo ? "halo" : kind}`, "stroke-width": unit * (halo ? 1.5 : 0.75) };
         if (start && end) {
@@ -153,7 +160,7 @@
     const body = h("tbody");
     body.append(h("tr", {}, rows.length ? h("th", {}, "step") : null, episode.steps.map((step, index) => {
       const problem = step.source === "patch" ? "patch" : !step.executed || (step.match && !step.match.exact) ? "bad" : "";
-      return h("td", {}, h("button", { class: `thumb ${index === state.step ? "on" : ""}`, type: "button", "aria-label": `step ${index + 1}`, "aria-current": index === state.step ? "step" : null, title: (step.executed || step.requested || {}).label || "", onclick: () => go(index) },
+      return h("td", {}, h("button", { class: `thumb ${index === state.step ? "on" : ""} ${step.width > step.height ? "broad" : ""}`, type: "button", "aria-label": `step ${index + 1}`, "aria-current": index === state.step ? "step" : null, title: (step.executed || step.requested || {}).label || "", onclick: () => go(index) },
         screen(step, true), h("span", { class: `count ${problem}` }, String(index + 1))));
     })));
     for (const [name, pick] of rows) {
@@ -215,7 +222,7 @@
     tally.replaceChildren(`${state.episodes.length} of ${data.episodes.length} episodes`, scored ? ` · ${successes} of ${scored} scored succeed` : "");
     list.replaceChildren(...state.episodes.map((episode, index) => h("li", {}, h("button", { type: "button", class: index === state.at ? "on" : "", "aria-current": index === state.at ? "true" : null, onclick: () => open(index) },
       h("i", { class: `light ${verdictKind[episode.verdict]}`, title: episode.verdict }), h("span", { class: "goal", dir: "auto" }, episode.goal),
-      h("small", {}, `${spoken(episode.template)} · ${episode.steps.length} steps${episode.patches ? ` · ${episode.patches} patched` : ""}`)))));
+      h("small", {}, `${spoken(episode.template)} · ${episode.steps.length} step${episode.steps.length === 1 ? "" : "s"}${episode.patches ? ` · ${episode.patches} patched` : ""}`)))));
     pick.replaceChildren(...state.episodes.map((episode, index) => h("option", { value: index, selected: index === state.at }, `${{ success: "✓", failure: "✗", unscored: "?" }[episode.verdict]} ${episode.goal}`)));
     const current = list.children[state.at];
     if (current) list.scrollTop = Math.max(0, current.offsetTop - list.offsetTop - list.clientHeight / 2);
