@@ -1,7 +1,7 @@
 """Step metrics with the expert's history, as AndroidControl and GUI Odyssey are reported.
 
-TM is the share of steps with the right type of action, GR the share of grounded steps (the expert
-points, and the type is asked for) whose point is right, SR the share of steps that are right as a whole.
+TM is the share of steps with the right type of action, GR the share of right steps among those at which
+the expert points (click, double click, long press), SR the share of steps that are right as a whole.
 
 Source: UI-S1, arXiv:2509.11543, section 4 (TM, GR, SR).
 """

@@ -182,7 +182,6 @@ def check_ui_s1_advantage(case: dict[str, Any]) -> None:
         terms = release.terms(rows, RNG)
         assert_close(terms.step_value, reference["step_return"], REFERENCE_ATOL)
         if is_noise(case):
-            assert not terms.combined.any()
             continue
         assert_close(terms.step, reference["step_adv"], REFERENCE_ATOL)
         assert_close(terms.episode, reference[key], REFERENCE_ATOL)
@@ -254,9 +253,12 @@ def check_srgpo(case: dict[str, Any]) -> None:
         ),
     )
     terms = estimator.terms(rows, np.random.RandomState(given["numpy_legacy_seed"]))
-    assert_close(terms.episode, case["reference"]["episode_adv_cross_steps"], REFERENCE_ATOL)
+    if not is_noise(case):
+        assert_close(terms.episode, case["reference"]["episode_adv_cross_steps"], REFERENCE_ATOL)
     intended = case.get("intended") or case["reference"]
     assert terms.step_clusters.tolist() == intended["group_labels"]
+    if is_noise(case):
+        return
     assert_close(terms.step, intended["step_adv"], REFERENCE_ATOL)
     assert_close(terms.combined, intended["combined"], REFERENCE_ATOL)
 
@@ -745,6 +747,8 @@ def _cases(checks: dict[str, Callable[..., Any]]) -> list[Any]:
 
 def test_the_file_has_families() -> None:
     assert FAMILIES
+    if "REFERENCE_VECTORS" not in os.environ:
+        assert FAMILIES.keys() == KNOWN
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
