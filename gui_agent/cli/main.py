@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     An unexpected exception (a bug) keeps its traceback and ends with code 1.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if not sys.stderr.isatty():  # in a log file, bars of loading and saving are noise
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
