@@ -10,16 +10,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.progress import Progress
 
 from gui_agent.actions import Click
 from gui_agent.coordinates import ScreenGeometry
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.base import PromptFormat
 from gui_agent.observation import LabelledScreen
 from gui_agent.policies.transformers_loading import load_model
@@ -81,20 +81,22 @@ def train_grounding(
     started = time.process_time()
     torch.manual_seed(config.seed)
     model = load_model(config.model, dtype=config.dtype, device=config.device, vision_frozen=False)
-    trainer = _Trainer(config, model, screens, held_out, prompt_format)
-    with Progress(disable=not show_progress, transient=True) as progress:
-        trainer.run(progress)
     folder = config.output_dir / "model"
-    model.network.save_pretrained(folder)
-    model.processor.save_pretrained(folder)
     questions = config.num_eval_questions if held_out else 0
     accuracy = None
-    if questions:
-        accuracy = pointing_accuracy(
-            model, held_out, prompt_format, num_questions=questions, goal=config.goal, seed=config.seed
-        )
-    cpu_s = time.process_time() - started
-    trainer.log({"stage": "end", "pointing_accuracy": accuracy, "time/cpu_s": round(cpu_s, 2)})
+    with closing(MetricsLog(config.output_dir / "metrics.jsonl")) as metrics:
+        metrics.truncate(0)
+        trainer = _Trainer(config, model, screens, held_out, prompt_format, metrics)
+        with Progress(disable=not show_progress, transient=True) as progress:
+            trainer.run(progress)
+        model.network.save_pretrained(folder)
+        model.processor.save_pretrained(folder)
+        if questions:
+            accuracy = pointing_accuracy(
+                model, held_out, prompt_format, num_questions=questions, goal=config.goal, seed=config.seed
+            )
+        cpu_s = time.process_time() - started
+        metrics.append({"stage": "end", "pointing_accuracy": accuracy, "time/cpu_s": round(cpu_s, 2)})
     return GroundingReport(model_dir=folder, accuracy=accuracy, num_questions=questions, cpu_s=cpu_s)
 
 
@@ -159,7 +161,10 @@ class _Trainer:
         screens: Sequence[LabelledScreen],
         held_out: Sequence[LabelledScreen],
         prompt_format: PromptFormat,
+        metrics: MetricsLog,
     ) -> None:
+        if not screens:
+            raise DataError("no labelled screens to learn from; draw some first")
         self._config = config
         self._model = model
         example = screens[0].screenshot
@@ -168,11 +173,7 @@ class _Trainer:
         self._test = ScreenPool(model, held_out, self._writer, config) if held_out else None
         self._rng = random.Random(f"grounding/{config.seed}")
         self._order: list[int] = []
-        self._metrics = MetricsLog(config.output_dir / "metrics.jsonl")
-
-    def log(self, line: dict[str, Any]) -> None:
-        """Write a line of metrics."""
-        self._metrics.append(line)
+        self._metrics = metrics
 
     def run(self, progress: Progress) -> None:
         """All stages."""
@@ -281,7 +282,7 @@ class _Trainer:
                 line = {"stage": name, "step": step, "loss": result.loss.item(), "grad_norm": norm.item()}
                 line |= {f"train/{key}": round(value, 4) for key, value in result.hits.items()}
                 line |= self._held_out_hits(loss_of, num_screens)
-                self.log(
+                self._metrics.append(
                     {**line, "learning_rate": rate, "time/cpu_s": round(time.process_time() - started, 2)}
                 )
         progress.remove_task(task)

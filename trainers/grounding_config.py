@@ -30,7 +30,7 @@ class DenseStages:
             weights move and much could be forgotten.
     """
 
-    vision_steps: int = 400
+    vision_steps: int = 500
     noun_steps: int = 180
     lookup_steps: int = 120
     vision_screens: int = 16

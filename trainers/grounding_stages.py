@@ -93,7 +93,11 @@ class ScreenPool:
         name_logits = heads.name_logits(vectors_ND)
         x_logits, y_logits = heads.point_logits(vectors_ND[shown_N])
         parts = {"name": (name_logits, names_N), "x": (x_logits, x_N[shown_N]), "y": (y_logits, y_N[shown_N])}
-        loss = sum(functional.cross_entropy(logits, target) for logits, target in parts.values())
+        weights = {"name": labels.name_weights.to(name_logits.device)}
+        loss = sum(
+            functional.cross_entropy(logits, target, weight=weights.get(key))
+            for key, (logits, target) in parts.items()
+        )
         hits = {key: (logits.argmax(-1) == target) for key, (logits, target) in parts.items()}
         hits["name"] = hits["name"][shown_N]
         return StageLoss(loss=loss, hits={key: _share(hit) for key, hit in hits.items()})
@@ -211,11 +215,14 @@ class CellLabels:
         names: 0 for no element, else 1 + the index of its name.
         x: class of the column of the element's centre; meaningless where the name is 0.
         y: class of its row.
+        name_weights: what an error costs by class of name. Half of all cells show nothing or one of a few
+            icons; a name counts for more the rarer it is, in the square root.
     """
 
     names: tuple[torch.Tensor, ...]
     x: tuple[torch.Tensor, ...]
     y: tuple[torch.Tensor, ...]
+    name_weights: torch.Tensor
 
     @classmethod
     def of(
@@ -248,7 +255,13 @@ class CellLabels:
             table = torch.tensor(labels)[torch.from_numpy(owners.reshape(-1) - NOBODY)]
             for part, column in zip(found, table.T, strict=True):
                 part.append(column)
-        return cls(names=tuple(found[0]), x=tuple(found[1]), y=tuple(found[2]))
+        counts = torch.cat(found[0]).bincount(minlength=1 + len(names)).clamp(min=1)
+        return cls(
+            names=tuple(found[0]),
+            x=tuple(found[1]),
+            y=tuple(found[2]),
+            name_weights=counts.float().rsqrt() * counts.float().mean().sqrt(),
+        )
 
 
 def _shuffled(items: Sequence[UiElement], rng: random.Random) -> list[UiElement]:

@@ -172,6 +172,8 @@ def test_screens_without_anything_to_point_at_are_refused(checkpoint: Path, tmp_
 
     with pytest.raises(DataError, match="clickable element with a name"):
         train_grounding(short(checkpoint, tmp_path), bare, (), FORMAT, show_progress=False)
+    with pytest.raises(DataError, match="no labelled screens"):
+        train_grounding(short(checkpoint, tmp_path), (), (), FORMAT, show_progress=False)
 
 
 def test_dense_stages_refuse_screens_of_several_sizes(checkpoint: Path, tmp_path: Path) -> None:
