@@ -36,15 +36,18 @@ function hits(el, x, y) {
   return label !== null && (label.control === el || label.contains(el));
 }
 
-// A rectangle of pixels that all reach the widget, as [left, top, right, bottom]; null if it is covered.
+// A rectangle of pixels that reach the widget, as [left, top, right, bottom]; null if it is covered.
 function clickableBox(el) {
   const box = visibleRect(el);
   if (!box) return null;
   const middle = { x: Math.floor((box.left + box.right) / 2), y: Math.floor((box.top + box.bottom) / 2) };
+  // At most 8 by 8 points: a widget that covers less than an eighth of this one may be overlooked.
+  const stride = (side) => Math.max(2, Math.ceil(side / 8));
+  const [across, down] = [stride(box.right - box.left), stride(box.bottom - box.top)];
   let best = null;
   let everywhere = true;
-  for (let y = box.top; y < box.bottom; y += 2) {
-    for (let x = box.left; x < box.right; x += 2) {
+  for (let y = box.top; y < box.bottom; y += down) {
+    for (let x = box.left; x < box.right; x += across) {
       if (!hits(el, x, y)) {
         everywhere = false;
       } else {

@@ -13,7 +13,8 @@ from gui_agent.observation import Box, UiElement
 async def visible_elements(page: BrowserPage) -> Sequence[UiElement]:
     """The named widgets that a click reaches, in the order of the document.
 
-    A box holds only pixels that reach its widget: what another widget covers is left out.
+    A box holds pixels that reach its widget: what another widget covers is left out, as far as a grid of
+    8 by 8 points tells.
     """
     found = await page.evaluate(page_script("devices.browser", "dom.js", "elements.js"))
     return tuple(

@@ -21,12 +21,20 @@ from gui_agent.observation import Screenshot
 
 _T = TypeVar("_T")
 
-# A blinking caret would make two looks at the same page differ.
-_HIDE_CARET: Final = """addEventListener('DOMContentLoaded', () => {
+# A blinking caret would make two looks at the same page differ, and what opens another window would
+# open it where no agent looks.
+_ONE_STILL_WINDOW: Final = """
+addEventListener('DOMContentLoaded', () => {
   const style = document.createElement('style');
   style.textContent = '* { caret-color: transparent !important }';
   document.documentElement.appendChild(style);
-})"""
+});
+addEventListener('click', event => {
+  const link = event.target instanceof Element && event.target.closest('[target]');
+  if (link) link.removeAttribute('target');
+}, true);
+window.open = url => { if (url) location.href = url; return null; };
+"""
 # The timer set in an animation frame runs after that frame was drawn: what the last input changed is seen.
 _SETTLED: Final = """async argument => {
   await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
@@ -89,7 +97,7 @@ class BrowserPage:
         page.on("crash", lambda _: _break(broken, "the page crashed"))
         page.on("close", lambda _: _break(broken, "the page was closed"))
         page.on("pageerror", lambda error: self._script_errors.append(str(error)))
-        await self._bounded("prepare a page", page.add_init_script(_HIDE_CARET), broken)
+        await self._bounded("prepare a page", page.add_init_script(_ONE_STILL_WINDOW), broken)
         self._cdp = await self._bounded("connect to a page", context.new_cdp_session(page), broken)
         self._page, self._broken = page, broken
         self.clear_script_errors()
@@ -103,9 +111,10 @@ class BrowserPage:
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await context.close()
-        except (PlaywrightError, TimeoutError):
-            # The renderer or the whole browser is gone or stuck: a stuck browser must not be reused.
-            await self._process.close()
+        except PlaywrightError:
+            pass  # The browser died, and this profile with it.
+        except TimeoutError:
+            await self._process.abandon(context.browser)
 
     async def goto(self, url: str) -> None:
         """Show a document and wait until it is loaded."""

@@ -100,6 +100,11 @@ class BrowserProcess:
                     await driver.stop()
                 self._loop = None
 
+    async def abandon(self, browser: Browser | None) -> None:
+        """End a browser that does not answer, unless another one has taken its place."""
+        if browser is not None and browser is self._browser:
+            await self.close()
+
     async def _running(self) -> Browser:
         loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):

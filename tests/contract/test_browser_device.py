@@ -167,6 +167,15 @@ async def test_back_returns_to_the_page_before(device: BrowserDevice, site: Site
     assert (await device.observe()).foreground_app == start.foreground_app
 
 
+async def test_a_link_to_another_window_opens_where_the_agent_looks(
+    device: BrowserDevice, site: SiteTask
+) -> None:
+    await device.reset(site)
+    await device.page.evaluate("() => { document.querySelector('a').target = '_blank' }")
+    await device.execute(Click(x=20, y=108))
+    assert device.page.url.endswith("other.html")
+
+
 async def test_finishing_stops_and_answering_does_not(device: BrowserDevice, site: SiteTask) -> None:
     await device.reset(site)
     assert (await device.execute(Answer(text="42"))).stop is None

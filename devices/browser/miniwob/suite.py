@@ -13,7 +13,7 @@ from gui_agent.errors import ConfigError, DependencyError
 
 EXPERT_STEPS: Final[dict[str, int]] = {
     "ascending-numbers": 5,
-    "choose-list": 3,
+    "choose-list": 4,
     "click-button": 1,
     "click-button-sequence": 2,
     "click-checkboxes": 7,
@@ -41,12 +41,12 @@ EXPERT_STEPS: Final[dict[str, int]] = {
     "click-test-transfer": 1,
     "click-widget": 1,
     "count-shape": 1,
-    "enter-date": 3,
+    "enter-date": 4,
     "enter-password": 5,
     "enter-text": 3,
     "enter-text-2": 3,
     "enter-text-dynamic": 3,
-    "enter-time": 3,
+    "enter-time": 4,
     "find-word": 3,
     "focus-text": 1,
     "focus-text-2": 1,
