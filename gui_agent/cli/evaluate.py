@@ -140,14 +140,14 @@ class EvalRun:
         expert_history = await self._play(policy, steps.tasks, factory, "steps")
         lengths = {task.task_id: task.max_steps for task in whole.tasks}
         sop = sop_from_replays(
-            [record.trajectory for record in own_history], lengths, matcher=matcher.name, seed=self.seed
+            [record.trajectory for record in own_history], lengths, matcher=matcher.identifier, seed=self.seed
         )
         single = step_metrics(
-            [record.trajectory for record in expert_history], matcher=matcher.name, seed=self.seed
+            [record.trajectory for record in expert_history], matcher=matcher.identifier, seed=self.seed
         )
         return {
             "data": str(data),
-            "matcher": matcher.name,
+            "matcher": matcher.identifier,
             "trajectories": len(trajectories),
             "refused": [asdict(refusal) for refusal in whole.refused],
             "sop": asdict(sop),

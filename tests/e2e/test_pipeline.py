@@ -130,4 +130,4 @@ def test_two_evaluations_give_the_same_figures(folder: Path) -> None:
         reports.append({key: report[key] for key in ("live", "replay")})
     assert reports[0] == reports[1]
     assert reports[0]["live"]["resolution"] == "112x224"
-    assert reports[0]["replay"]["matcher"] == "ui_s1"
+    assert reports[0]["replay"]["matcher"] == "ui_s1@1"
