@@ -83,6 +83,15 @@ _Dumper.yaml_implicit_resolvers = {
 }
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    # In single quotes PyYAML folds rare line breaks (U+0085, U+2028) into spaces; escapes keep them.
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def dump_yaml(value: Any) -> str:
     """Write plain values so that `parse_yaml` and a recipe give them back."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

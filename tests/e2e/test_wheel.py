@@ -23,13 +23,19 @@ _NOT_COPIED = shutil.ignore_patterns(
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that no build folder is left in the source tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT, folder / "source", ignore=_NOT_COPIED)
-    (folder / "source" / "README.md").touch()
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, so that no build folder is left in the source tree."""
+    folder = tmp_path_factory.mktemp("wheel") / "source"
+    shutil.copytree(ROOT, folder, ignore=_NOT_COPIED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> Path:
+    """A wheel, built without a network."""
+    folder = source.parent
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
-    _run([sys.executable, "-m", "pip", "wheel", *options, str(folder / "source")])
+    _run([sys.executable, "-m", "pip", "wheel", *options, str(source)])
     [built] = folder.glob("*.whl")
     return built
 
@@ -40,22 +46,21 @@ def _run(command: list[str], **settings: object) -> str:
     return str(done.stdout)
 
 
-def test_the_wheel_holds_all_files_of_the_packages(wheel: Path) -> None:
+def test_the_wheel_holds_all_files_of_the_packages(source: Path, wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
     files = [
-        path.relative_to(ROOT).as_posix()
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*")
+        path.relative_to(source).as_posix()
+        for folder in (*PACKAGES, "recipes")
+        for path in (source / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     ]
-    files += [path.relative_to(ROOT).as_posix() for path in (ROOT / "recipes").glob("*.yaml")]
     assert set(files) <= packed
     assert {"gui_agent/py.typed", "eval/py.typed"} <= packed
     assert not [name for name in packed if name.startswith(("tests/", "docs/", "benchmarks/"))]
 
 
-def test_the_installed_command_works_from_another_folder(wheel: Path, tmp_path: Path) -> None:
+def test_the_installed_command_works_from_another_folder(source: Path, wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "env"
     venv.create(environment, with_pip=False, symlinks=os.name != "nt")
     binaries = environment / ("Scripts" if os.name == "nt" else "bin")
@@ -74,5 +79,5 @@ def test_the_installed_command_works_from_another_folder(wheel: Path, tmp_path: 
     assert Path(where.strip()).is_relative_to(environment)
     script = "from gui_agent.cli.recipes import recipe_names; print(*recipe_names())"
     assert set(_run([str(python), "-c", script], **elsewhere).split()) == {
-        path.stem for path in (ROOT / "recipes").glob("*.yaml")
+        path.stem for path in (source / "recipes").glob("*.yaml")
     }

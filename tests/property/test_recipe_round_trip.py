@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gui_agent.cli.recipes import dump_yaml, parse_yaml
@@ -34,7 +34,9 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+@settings(deadline=None, max_examples=200)
 @given(values)
+@example({"\x85": "\u2028 a\r\n\tb "})
 @example(1e-05)
 @example("1e5")
 @example(-0.0)
