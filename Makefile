@@ -77,8 +77,8 @@ browser: $(DEV_STAMP) ## install Debian's Chromium where no browser is found and
 gpu-smoke: $(RUN_STAMP) ## one training step of a small model on a CUDA device
 	$(BIN)/python -m trainers.gpu_smoke
 
-bench: $(RUN_STAMP) ## time the hot paths
-	$(BIN)/gui-agent bench
+bench: $(DEV_STAMP) ## time the hot paths beside their baselines
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 lock: $(DEV_STAMP) ## write requirements/*.lock from what .venv has
 	$(BIN)/python requirements/make_lock.py
