@@ -117,7 +117,8 @@ def token_logprobs(
         for row in rows
     ]
     lengths = [len(row.token_ids) for row in rows]
-    predictors, order = [], []
+    predictors: list[torch.Tensor] = []
+    order: list[int] = []
     for batch in model.pack(sequences, share=share_prefixes):
         hidden_SLD = model.run_packed(batch, features)
         tree_N, place_N = _predictors(batch, lengths)

@@ -224,7 +224,7 @@ def _processor(config: TinyModelConfig, tokenizer: Qwen2Tokenizer) -> Any:
 
 def _model_config(config: TinyModelConfig, tokenizer: Qwen2Tokenizer) -> Any:
     token_id = tokenizer.convert_tokens_to_ids
-    vision = {
+    vision: dict[str, Any] = {
         "depth": config.vision_depth,
         "hidden_size": config.vision_hidden_size,
         "intermediate_size": config.vision_mlp_size,
@@ -236,7 +236,7 @@ def _model_config(config: TinyModelConfig, tokenizer: Qwen2Tokenizer) -> Any:
         "initializer_range": config.initializer_range,
     }
     head_size = config.hidden_size // config.num_heads
-    text = {
+    text: dict[str, Any] = {
         "vocab_size": -(-len(tokenizer) // 64) * 64,
         "hidden_size": config.hidden_size,
         "intermediate_size": config.mlp_size,
@@ -250,7 +250,7 @@ def _model_config(config: TinyModelConfig, tokenizer: Qwen2Tokenizer) -> Any:
         "pad_token_id": tokenizer.pad_token_id,
         "tie_word_embeddings": True,
     }
-    shared = {
+    shared: dict[str, Any] = {
         "image_token_id": token_id("<|image_pad|>"),
         "video_token_id": token_id("<|video_pad|>"),
         "vision_start_token_id": token_id("<|vision_start|>"),
@@ -259,7 +259,7 @@ def _model_config(config: TinyModelConfig, tokenizer: Qwen2Tokenizer) -> Any:
     }
     # The sections of time, height and width share the rotary frequencies of half a head.
     side = head_size // 2 * 3 // 8
-    rope = {
+    rope: dict[str, Any] = {
         "rope_type": "default",
         "rope_theta": config.rope_theta,
         "mrope_section": [head_size // 2 - 2 * side, side, side],

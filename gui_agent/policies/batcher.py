@@ -9,8 +9,8 @@ holds up nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -49,7 +49,57 @@ class _Waiting(Generic[RequestT, ResultT]):
     answer: asyncio.Future[ResultT]
 
 
-_current_participant: ContextVar[_Participant | None] = ContextVar("current_participant", default=None)
+class LockStep:
+    """The running episodes that deterministic batchers wait for.
+
+    Batchers of several policies (a planner's and an actor's) share one: an episode that waits for any of
+    them waits, and when all do, every one of them serves what it has.
+    """
+
+    def __init__(self) -> None:
+        """Start without participants."""
+        self._participants: set[_Participant] = set()
+        self._current: ContextVar[_Participant | None] = ContextVar("current_participant", default=None)
+        self._listeners: list[Callable[[], None]] = []
+
+    @asynccontextmanager
+    async def participant(self) -> AsyncIterator[None]:
+        """While this is open, lock-step batches wait for a request of the one who opened it.
+
+        Open it around an episode, in the task that runs it; tasks started inside belong to it.
+        """
+        participant = _Participant()
+        self._participants.add(participant)
+        token = self._current.set(participant)
+        try:
+            yield
+        finally:
+            self._current.reset(token)
+            self._participants.discard(participant)
+            self._notify()
+
+    def all_wait(self) -> bool:
+        """Whether every participant waits for an answer; true if there is none."""
+        return all(participant.num_waiting > 0 for participant in self._participants)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While this is open, the current participant waits for one more answer."""
+        participant = self._current.get() or _Participant()
+        participant.num_waiting += 1
+        self._notify()
+        try:
+            yield
+        finally:
+            participant.num_waiting -= 1
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever `all_wait` may have become true."""
+        self._listeners.append(wake)
+
+    def _notify(self) -> None:
+        for wake in self._listeners:
+            wake()
 
 
 class Batcher(Generic[RequestT, ResultT]):
@@ -66,6 +116,7 @@ class Batcher(Generic[RequestT, ResultT]):
         *,
         deterministic: bool,
         max_rows: int,
+        lock_step: LockStep | None = None,
     ) -> None:
         """Serve with `serve`, which answers requests in order.
 
@@ -73,6 +124,7 @@ class Batcher(Generic[RequestT, ResultT]):
             serve: computes one batch.
             deterministic: flush in lock-step instead of whenever the model is free.
             max_rows: bound on the rows of a batch; a single larger request still goes alone.
+            lock_step: share it between the batchers that the same episodes ask.
 
         Raises:
             ConfigError: `max_rows` is not positive.
@@ -82,48 +134,25 @@ class Batcher(Generic[RequestT, ResultT]):
         self._serve = serve
         self._deterministic = deterministic
         self._max_rows = max_rows
-        self._participants: set[_Participant] = set()
+        self.lock_step = lock_step or LockStep()
+        self.lock_step.listen(self._wake)
         self._waiting: list[_Waiting[RequestT, ResultT]] = []
         self._worker: asyncio.Task[None] | None = None
         self.num_batches = 0
         self.num_requests = 0
 
-    @asynccontextmanager
-    async def participant(self) -> AsyncIterator[None]:
-        """While this is open, a deterministic batcher waits for a request of the one who opened it.
-
-        Open it around an episode, in the task that runs it; tasks started inside belong to it.
-        """
-        participant = _Participant()
-        self._participants.add(participant)
-        token = _current_participant.set(participant)
-        try:
-            yield
-        finally:
-            _current_participant.reset(token)
-            self._participants.discard(participant)
-            self._wake()
-
     async def submit(self, request: RequestT) -> ResultT:
         """Wait for a turn and return the answer; errors of the model are raised here."""
-        participant = _current_participant.get()
-        if participant not in self._participants:
-            participant = None
         waiting: _Waiting[RequestT, ResultT] = _Waiting(
             request=request, answer=asyncio.get_running_loop().create_future()
         )
         self._waiting.append(waiting)
-        if participant is not None:
-            participant.num_waiting += 1
-        self._wake()
         try:
-            return await waiting.answer
+            with self.lock_step.waiting():
+                return await waiting.answer
         finally:
-            if participant is not None:
-                participant.num_waiting -= 1
             if waiting in self._waiting:  # cancelled before it was served
                 self._waiting.remove(waiting)
-                self._wake()
 
     def _wake(self) -> None:
         if self._waiting and (self._worker is None or self._worker.done()):
@@ -141,9 +170,7 @@ class Batcher(Generic[RequestT, ResultT]):
                 await self._answer(batch)
 
     def _may_flush(self) -> bool:
-        return not self._deterministic or all(
-            participant.num_waiting > 0 for participant in self._participants
-        )
+        return not self._deterministic or self.lock_step.all_wait()
 
     def _take(self) -> list[list[_Waiting[RequestT, ResultT]]]:
         """The next batches: all that waits in lock-step, else one batch of those who came first."""

@@ -117,7 +117,12 @@ def load_model(
     processor = load_processor(path)
     try:
         model = AutoModelForImageTextToText.from_pretrained(
-            path, config=config, dtype=_DTYPES[dtype], use_safetensors=True, trust_remote_code=False
+            path,
+            config=config,
+            dtype=_DTYPES[dtype],
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",  # takes the masks of packed trees
         )
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: its weights cannot be loaded from safetensors ({error})") from error

@@ -63,6 +63,7 @@ class VisionLanguageModel:
         feature_cache_bytes: int = 1024 * 2**20,
     ) -> None:
         """Wrap a loaded network; see `load_model` for the usual way to get one."""
+        _flatten_patch_convolution(network.model.visual.patch_embed.proj)
         self.network = network
         self.peft_model = peft_model
         self.processor = processor
@@ -294,6 +295,21 @@ class VisionLanguageModel:
         allowed[[token for token in special if token < num_tokens]] = False
         allowed[self.end_token_id] = True
         return allowed
+
+
+class _PatchConvolution(torch.nn.Conv3d):
+    """A convolution whose kernel covers its whole input: a matrix product, several times faster as one."""
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Shape (P, channels, time, height, width) to (P, D, 1, 1, 1)."""
+        flat = torch.nn.functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+        return flat[..., None, None, None]
+
+
+def _flatten_patch_convolution(projection: Any) -> None:
+    """Give the patch embedding the faster forward; its parameters, their names and its values stay."""
+    if type(projection) is torch.nn.Conv3d and projection.kernel_size == projection.stride:
+        projection.__class__ = _PatchConvolution
 
 
 def _num_bytes(features: ImageFeatures) -> int:

@@ -124,7 +124,8 @@ def _lone_trees(sequences: Sequence[TokenSequence]) -> list[_Tree]:
 
 
 def _shared_trees(sequences: Sequence[TokenSequence], rules: PackingRules) -> list[_Tree]:
-    names: dict[str, int] = {}
+    shown = sorted({sha256 for sequence in sequences for sha256 in sequence.image_sha256s})
+    names = {sha256: index for index, sha256 in enumerate(shown)}
     identities = [_identity(sequence, rules.image_token_id, names) for sequence in sequences]
     # Any order will do in which sequences with a common beginning are neighbours.
     order = sorted(range(len(sequences)), key=lambda index: identities[index].tobytes())
@@ -146,7 +147,7 @@ def _identity(sequence: TokenSequence, image_token_id: int, names: dict[str, int
     for (start, end), sha256 in zip(
         image_runs(identity, image_token_id), sequence.image_sha256s, strict=False
     ):
-        identity[start:end] = -1 - names.setdefault(sha256, len(names))
+        identity[start:end] = -1 - names[sha256]
     return identity
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from gui_agent.errors import GuiAgentError, PolicyError
-from gui_agent.policies.batcher import Batcher
+from gui_agent.policies.batcher import Batcher, LockStep
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_sampling import SampledTokens, SamplingRow, sample_rows
 from gui_agent.policy import Completion, ImageBudget, Prompt, SampleKey, SamplingParams
@@ -76,6 +76,7 @@ class TransformersPolicy:
         max_batch_rows: int = 256,
         version: int = 0,
         adapter_of_role: Mapping[str, str] | None = None,
+        lock_step: LockStep | None = None,
     ) -> None:
         """Sample from `model`.
 
@@ -86,13 +87,14 @@ class TransformersPolicy:
             version: updates made so far, when a run is resumed.
             adapter_of_role: name of the adapter that speaks for a role of `SampleKey`; roles without
                 one use whatever is active.
+            lock_step: shared between the policies that the same episodes ask.
         """
         self.model = model
         self._version = version
         self._adapter_of_role = dict(adapter_of_role or {})
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="torch")
         self._batcher = Batcher[SampleRequest, Sequence[Completion]](
-            self._serve, deterministic=deterministic, max_rows=max_batch_rows
+            self._serve, deterministic=deterministic, max_rows=max_batch_rows, lock_step=lock_step
         )
         self._num_completions = 0
 
@@ -126,8 +128,8 @@ class TransformersPolicy:
         return self._version
 
     def participant(self) -> AbstractAsyncContextManager[None]:
-        """Open around an episode, so that deterministic batches wait for it; see `Batcher`."""
-        return self._batcher.participant()
+        """Open around an episode, so that deterministic batches wait for it; see `LockStep`."""
+        return self._batcher.lock_step.participant()
 
     async def sample(
         self, prompt: Prompt, *, n: int = 1, params: SamplingParams, key: SampleKey

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from gui_agent.errors import ConfigError, PolicyError
-from gui_agent.policies.batcher import Batcher
+from gui_agent.policies.batcher import Batcher, LockStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ async def test_lock_step_waits_for_every_participant_and_sorts() -> None:
     late = asyncio.Event()
 
     async def episode(name: str, *, wait: bool) -> None:
-        async with batcher.participant():
+        async with batcher.lock_step.participant():
             if wait:
                 await late.wait()
             for step in range(2):
@@ -63,12 +63,12 @@ async def test_an_episode_that_ends_or_breaks_releases_the_others() -> None:
     batcher = model.batcher()
 
     async def short() -> None:
-        async with batcher.participant():
+        async with batcher.lock_step.participant():
             await batcher.submit(Request(order="a"))
             raise RuntimeError("the device broke")
 
     async def long() -> None:
-        async with batcher.participant():
+        async with batcher.lock_step.participant():
             for step in "bcd":
                 await batcher.submit(Request(order=step))
 
@@ -80,7 +80,7 @@ async def test_an_episode_that_ends_or_breaks_releases_the_others() -> None:
 async def test_several_requests_of_one_participant_go_together() -> None:
     model = Model()
     batcher = model.batcher()
-    async with batcher.participant():
+    async with batcher.lock_step.participant():
         answers = await asyncio.gather(*(batcher.submit(Request(order=key)) for key in "cab"))
     assert answers == ["c", "a", "b"]
     assert model.batches == ["abc"]
@@ -95,7 +95,7 @@ async def test_eager_mode_serves_what_waits_when_the_model_is_free() -> None:
     model = Model()
     model.gate = asyncio.Event()
     batcher = model.batcher(deterministic=False)
-    idle = batcher.participant()
+    idle = batcher.lock_step.participant()
     await idle.__aenter__()  # never asks, and holds up nobody
     first = asyncio.create_task(batcher.submit(Request(order="z")))
     for _ in range(20):
@@ -139,11 +139,11 @@ async def test_a_cancelled_request_is_not_served_and_blocks_nobody() -> None:
     other_speaks = asyncio.Event()
 
     async def impatient() -> None:
-        async with batcher.participant():
+        async with batcher.lock_step.participant():
             await batcher.submit(Request(order="a"))
 
     async def other() -> None:
-        async with batcher.participant():
+        async with batcher.lock_step.participant():
             await other_speaks.wait()
             await batcher.submit(Request(order="b"))
 
@@ -155,3 +155,21 @@ async def test_a_cancelled_request_is_not_served_and_blocks_nobody() -> None:
     await second
     assert first.cancelled()
     assert model.batches == ["b"]
+
+
+async def test_two_models_asked_by_the_same_episodes_do_not_wait_for_each_other() -> None:
+    planner, actor, lock_step = Model(), Model(), LockStep()
+    plan = Batcher[Request, str](planner.serve, deterministic=True, max_rows=9, lock_step=lock_step)
+    act = Batcher[Request, str](actor.serve, deterministic=True, max_rows=9, lock_step=lock_step)
+
+    async def episode(name: str, *, skip_first_plan: bool) -> None:
+        async with lock_step.participant():
+            for step in range(3):
+                if step or not skip_first_plan:
+                    await plan.submit(Request(order=f"{name}{step}"))
+                await act.submit(Request(order=f"{name}{step}"))
+
+    episodes = (episode("x", skip_first_plan=False), episode("y", skip_first_plan=True))
+    await asyncio.wait_for(asyncio.gather(*episodes), timeout=5)
+    assert planner.batches == ["x0", "y1", "x1", "y2", "x2"]
+    assert actor.batches == ["y0", "x0", "y1", "x1", "y2", "x2"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoModelForImageTextToText
 
 from gui_agent.errors import ConfigError
 from gui_agent.observation import Screenshot
@@ -186,3 +187,13 @@ def test_roles_speak_through_their_own_adapters_in_one_batch(tiny_model_dir: Pat
         assert torch.allclose(_logprobs(model, completion), torch.tensor(completion.logprobs), atol=1e-5)
     with pytest.raises(ConfigError, match="attached are actor, planner"):
         model.use_adapter("critic")
+
+
+def test_the_faster_patch_embedding_changes_neither_features_nor_names(tiny_model_dir: Path) -> None:
+    model = load_model(tiny_model_dir)
+    plain = AutoModelForImageTextToText.from_pretrained(tiny_model_dir)
+    image = model.images.encode(SHOT)
+    expected = plain.model.visual(image.patches_PD, grid_thw=torch.tensor([image.grid]))
+    features = model.encode_images([SHOT], reuse=False)[SHOT.sha256]
+    assert torch.allclose(features.embeddings_ND, expected.pooler_output, atol=1e-5)
+    assert list(model.network.state_dict()) == list(plain.state_dict())
