@@ -9,10 +9,47 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from trainers.rows import Row, clusters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenBudget:
+    """How much goes into one forward pass.
+
+    Attributes:
+        max_tokens: padded tokens; a longer row goes alone.
+        share_prefixes: rows with equal prompts take the tokens of one prompt.
+    """
+
+    max_tokens: int
+    share_prefixes: bool = False
+
+    def cost(self, rows: Sequence[Row]) -> int:
+        """Padded tokens of a forward pass over these rows."""
+        lengths = [_length(unit) for unit in self.units(rows)]
+        return len(lengths) * max(lengths)
+
+    def units(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """Neighbours that are computed as one sequence: samples of one prompt, or a row by itself."""
+        unit: list[Row] = []
+        for row in rows:
+            if unit and not (self.share_prefixes and self._fits(unit, row)):
+                yield unit
+                unit = []
+            unit.append(row)
+        if unit:
+            yield unit
+
+    def _fits(self, unit: list[Row], row: Row) -> bool:
+        same = (
+            row.prompt_token_ids == unit[0].prompt_token_ids
+            and row.image_sha256s == unit[0].image_sha256s
+            and row.role is unit[0].role
+        )
+        return same and _length(unit) + len(row.token_ids) <= self.max_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +59,12 @@ class MiniBatch:
     Attributes:
         micro_batches: rows of one role each, within the token budget.
         num_tokens: completion tokens of all rows: what the loss is divided by.
+        budget: that they were cut by.
     """
 
     micro_batches: tuple[tuple[Row, ...], ...]
     num_tokens: int
+    budget: TokenBudget
 
     @property
     def num_rows(self) -> int:
@@ -34,17 +73,17 @@ class MiniBatch:
 
     def share(self, rank: int, world_size: int) -> tuple[tuple[Row, ...], ...]:
         """The micro-batches of one process: the largest first, each to the least loaded process."""
-        order = sorted(range(len(self.micro_batches)), key=lambda i: (-_cost(self.micro_batches[i]), i))
+        costs = [self.budget.cost(rows) for rows in self.micro_batches]
         load = [0] * world_size
-        owner = [0] * len(self.micro_batches)
-        for index in order:
+        owner = [0] * len(costs)
+        for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
             owner[index] = min(range(world_size), key=lambda r: (load[r], r))
-            load[owner[index]] += _cost(self.micro_batches[index])
+            load[owner[index]] += costs[index]
         return tuple(batch for batch, r in zip(self.micro_batches, owner, strict=True) if r == rank)
 
 
 def plan_mini_batches(
-    rows: Sequence[Row], *, num_mini_batches: int, max_tokens: int, seed: int
+    rows: Sequence[Row], *, num_mini_batches: int, budget: TokenBudget, seed: int
 ) -> list[MiniBatch]:
     """Cut rows into at most `num_mini_batches` of nearly equal numbers of rows.
 
@@ -53,7 +92,7 @@ def plan_mini_batches(
     Args:
         rows: of one update, in any order: the plan depends on their contents and `seed` alone.
         num_mini_batches: optimiser steps; fewer rows than that give one step per row.
-        max_tokens: padded tokens of a micro-batch; a longer row goes alone.
+        budget: of a forward pass.
         seed: of the order in which clusters of rows are dealt out.
 
     Source: UI-S1 release, fixed number of mini-batches; rows are not duplicated here.
@@ -63,44 +102,50 @@ def plan_mini_batches(
     flat = [row for cluster in shuffled for row in cluster]
     count = min(num_mini_batches, len(flat))
     bounds = [index * len(flat) // count for index in range(count + 1)] if count else []
-    return [_mini_batch(flat[start:end], max_tokens) for start, end in itertools.pairwise(bounds)]
+    return [_mini_batch(flat[start:end], budget) for start, end in itertools.pairwise(bounds)]
 
 
-def plan_steps(rows: Sequence[Row], *, rows_per_step: int, max_tokens: int, seed: int) -> list[MiniBatch]:
+def plan_steps(rows: Sequence[Row], *, rows_per_step: int, budget: TokenBudget, seed: int) -> list[MiniBatch]:
     """Cut rows, shuffled one by one, into steps of `rows_per_step` (supervised training)."""
     order = list(rows)
     random.Random(seed).shuffle(order)
     return [
-        _mini_batch(order[start : start + rows_per_step], max_tokens)
+        _mini_batch(order[start : start + rows_per_step], budget)
         for start in range(0, len(order), rows_per_step)
     ]
 
 
-def micro_batches(rows: Sequence[Row], max_tokens: int) -> list[tuple[Row, ...]]:
+def micro_batches(rows: Sequence[Row], budget: TokenBudget) -> Iterator[tuple[Row, ...]]:
     """Forward passes over rows: one role each, neighbours share screenshots, within the budget."""
-    batches: list[tuple[Row, ...]] = []
     current: list[Row] = []
-    longest = 0
-    for row in (row for cluster in sorted(clusters(rows), key=_by_role_and_length) for row in cluster):
-        longest = max(longest, row.num_tokens)
-        if current and (row.role is not current[0].role or (len(current) + 1) * longest > max_tokens):
-            batches.append(tuple(current))
-            current, longest = [], row.num_tokens
-        current.append(row)
-    return [*batches, tuple(current)] if current else batches
+    num_units, longest = 0, 0
+    for unit in _units_by_length(rows, budget):
+        longest = max(longest, _length(unit))
+        full = (num_units + 1) * longest > budget.max_tokens
+        if current and (full or unit[0].role is not current[0].role):
+            yield tuple(current)
+            current, num_units, longest = [], 0, _length(unit)
+        current.extend(unit)
+        num_units += 1
+    if current:
+        yield tuple(current)
 
 
-def _by_role_and_length(cluster: list[Row]) -> tuple[str, int]:
-    return cluster[0].role.value, max(row.num_tokens for row in cluster)
+def _units_by_length(rows: Sequence[Row], budget: TokenBudget) -> Iterable[list[Row]]:
+    """Units in clusters of one role and the same screenshots, short clusters first to pad little."""
+    grouped = [list(budget.units(cluster)) for cluster in clusters(rows)]
+    grouped.sort(key=lambda units: (units[0][0].role.value, max(_length(unit) for unit in units)))
+    return itertools.chain.from_iterable(grouped)
 
 
-def _mini_batch(rows: Sequence[Row], max_tokens: int) -> MiniBatch:
+def _mini_batch(rows: Sequence[Row], budget: TokenBudget) -> MiniBatch:
     return MiniBatch(
-        micro_batches=tuple(micro_batches(rows, max_tokens)),
+        micro_batches=tuple(micro_batches(rows, budget)),
         num_tokens=sum(len(row.token_ids) for row in rows),
+        budget=budget,
     )
 
 
-def _cost(rows: Sequence[Row]) -> int:
-    """Tokens of a padded batch."""
-    return len(rows) * max(row.num_tokens for row in rows)
+def _length(unit: Sequence[Row]) -> int:
+    """Tokens of one prompt and all its completions."""
+    return len(unit[0].prompt_token_ids) + sum(len(row.token_ids) for row in unit)

@@ -86,6 +86,8 @@ class LearnerConfig:
         max_steps: stop after this many optimiser steps; -1 means no such limit.
         max_cpu_s: stop after this many CPU seconds of this process, those before a resume included; 0 is no
             limit.
+        share_prefixes: compute a prompt once for all its samples in a forward pass; exact, and several times
+            faster where siblings share their prompts.
         lora_rank: rank of low-rank adapters on the language model; 0 trains all weights.
         lora_alpha: adapters are scaled by lora_alpha / lora_rank.
         freeze_vision: give the vision tower no gradient, so that features of a screenshot are computed once
@@ -115,7 +117,8 @@ class LearnerConfig:
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0
-    max_tokens_per_batch: int = 16_384
+    max_tokens_per_batch: int = 4096
+    share_prefixes: bool = True
     max_steps: int = -1
     max_cpu_s: float = 0.0
     lora_rank: int = 0

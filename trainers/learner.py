@@ -27,7 +27,7 @@ from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_loading import LoraSettings, load_model, save_adapter
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policy import AgentRole
-from trainers.batching import MiniBatch, plan_mini_batches
+from trainers.batching import MiniBatch, TokenBudget, plan_mini_batches
 from trainers.config import LearnerConfig, OldLogprobs, RLConfig
 from trainers.forward import TokenLogprobs, token_logprobs
 from trainers.metrics import Metrics, Stopwatch
@@ -123,7 +123,7 @@ class Learner:
         plan = plan_mini_batches(
             rows,
             num_mini_batches=config.num_mini_batches,
-            max_tokens=config.max_tokens_per_batch,
+            budget=token_budget(config),
             seed=config.seed * 1_000_003 + self.version,
         )
         sums = _Sums()
@@ -307,7 +307,13 @@ class Learner:
         adapter = self._adapter_of_role.get(rows[0].role)
         if adapter is not None:
             self.model.use_adapter(adapter)
-        return token_logprobs(model or self.model, rows, screenshots, entropy=entropy)
+        return token_logprobs(
+            model or self.model,
+            rows,
+            screenshots,
+            entropy=entropy,
+            share_prefixes=self.config.share_prefixes,
+        )
 
     def _sampled(self, rows: Sequence[Row]) -> torch.Tensor:
         return torch.tensor(
@@ -407,6 +413,11 @@ class Learner:
             result = set_peft_model_state_dict(self.model.peft_model, load_file(str(path)), adapter_name=name)
             if result.unexpected_keys:
                 raise DataError(f"{path} holds weights this adapter has not: {result.unexpected_keys[:3]}")
+
+
+def token_budget(config: LearnerConfig) -> TokenBudget:
+    """How much goes into one forward pass."""
+    return TokenBudget(max_tokens=config.max_tokens_per_batch, share_prefixes=config.share_prefixes)
 
 
 def build_accelerator(config: LearnerConfig) -> Accelerator:

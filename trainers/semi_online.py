@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gui_agent.matching import get_matcher
 from trainers.config import SemiOnlineConfig
 from trainers.credit import EstimatorCredit
@@ -35,15 +37,19 @@ async def train_semi_online(
     """
     tasks = replay_tasks(config)
     credit = EstimatorCredit(config)
-    devices = ReplayFactory(
-        matcher=get_matcher(config.matcher),
-        patch_budget=None if config.patch_budget < 0 else config.patch_budget,
-    )
+    get_matcher(config.matcher)  # a mistake in its name should not cost the time of loading
     training = Training.load(config, build_agents=build_agents)
+    source = replay_groups(config, tasks, training)
+    return await training.run(source, credit, evaluator_for=evaluator_for)
+
+
+def replay_groups(config: SemiOnlineConfig, tasks: Sequence[ReplayTask], training: Training) -> TaskGroups:
+    """Groups of replays, every one with the patch budget and the matcher of `config`."""
+    matcher = get_matcher(config.matcher)
     kind = "offline" if config.single_step else "semi_online"
-    source = TaskGroups(
+    return TaskGroups(
         tasks,
-        devices,
+        ReplayFactory(matcher=matcher, patch_budget=None if config.patch_budget < 0 else config.patch_budget),
         training.agent_for,
         training.policy,
         kind=kind,
@@ -55,10 +61,9 @@ async def train_semi_online(
             split=config.split,
             policy_name=config.model,
             device_name="replay",
-            source={"matcher": get_matcher(config.matcher).identifier},
+            source={"matcher": matcher.identifier},
         ),
     )
-    return await training.run(source, credit, evaluator_for=evaluator_for)
 
 
 def replay_tasks(config: SemiOnlineConfig) -> list[ReplayTask]:

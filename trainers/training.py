@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from accelerate import Accelerator
+
 from gui_agent.agent import Agent, FlatAgent, PatchThought
 from gui_agent.device import Device
 from gui_agent.formats.base import PromptFormat
 from gui_agent.formats.registry import get_format
+from gui_agent.policies.transformers_model import VisionLanguageModel
 from trainers.config import RLConfig
 from trainers.credit import Credit
 from trainers.learner import Learner, build_accelerator, load_learner_model
@@ -55,9 +58,21 @@ class Training:
             ConfigError: there is none, or the prompt format is unknown.
         """
         get_format(config.format)  # a wrong name is told before the weights are read
-        stopwatch = Stopwatch()
         accelerator = build_accelerator(config)
         model = load_learner_model(config, accelerator=accelerator)
+        return cls.of(model, config, accelerator=accelerator, build_agents=build_agents)
+
+    @classmethod
+    def of(
+        cls,
+        model: VisionLanguageModel,
+        config: RLConfig,
+        *,
+        accelerator: Accelerator | None = None,
+        build_agents: AgentBuilder | None = None,
+    ) -> Self:
+        """Train a model that is loaded already; its present weights are the reference."""
+        stopwatch = Stopwatch()
         policy = TimedPolicy(
             model,
             stopwatch=stopwatch,

@@ -84,8 +84,8 @@ def prepare(folder: Path) -> None:
         step = Step(index=0, screenshot_sha256=shot.sha256, width_px=56, height_px=56, requested=None,
                     executed=action, expected=ExpertAction(action=action))  # fmt: skip
         trajectory = Trajectory(
-            episode_id=f"e{number}", task_id=f"t{number}", template="tap", suite="tiny", goal="tap", split="train",
-            steps=(step,), stop=StopReason.FINISHED, outcome=Outcome(verdict=Verdict.SUCCESS),
+            episode_id=f"e{number}", task_id=f"t{number}", template="tap", suite="tiny", goal="tap",
+            split="train", steps=(step,), stop=StopReason.FINISHED, outcome=Outcome(verdict=Verdict.SUCCESS),
         )  # fmt: skip
         records.append(EpisodeRecord(trajectory=trajectory, screenshots={shot.sha256: shot}))
     TrajectoryStore.create(folder / "experts").append(records)

@@ -14,7 +14,7 @@ from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
 from gui_agent.policy import ImagePart, Message, Role, SampleKey, SamplingParams, TextPart
-from trainers.batching import micro_batches, plan_mini_batches, plan_steps
+from trainers.batching import TokenBudget, micro_batches, plan_mini_batches, plan_steps
 from trainers.config import OldLogprobs, RLConfig, SchedulerType
 from trainers.learner import Learner, load_learner_model
 from trainers.optimizer import learning_rate_at
@@ -120,10 +120,12 @@ def test_an_update_raises_what_was_good_and_lowers_what_was_bad(model_dir: Path,
 
 def test_order_and_packing_do_not_change_the_loss(model_dir: Path, rows: list[Row]) -> None:
     results = []
-    for budget, seed in ((1, 0), (100_000, 1), (200, 2)):
+    for budget, seed, share in ((1, 0, False), (100_000, 1, False), (200, 2, False), (100_000, 3, True)):
         shuffled = list(rows)
         random.Random(seed).shuffle(shuffled)
-        learner = learner_of(settings(model_dir, num_mini_batches=1, max_tokens_per_batch=budget))
+        learner = learner_of(
+            settings(model_dir, num_mini_batches=1, max_tokens_per_batch=budget, share_prefixes=share)
+        )
         results.append((learner.update(shuffled, SCREENSHOTS), weights(learner)))
     (reference, reference_weights), *others = results
     for metrics, changed in others:
@@ -205,7 +207,7 @@ def test_rows_without_log_probabilities_are_refused(model_dir: Path, rows: list[
 
 def test_every_row_is_in_exactly_one_mini_batch_and_budget_holds(rows: list[Row]) -> None:
     for count in (1, 2, 4, 50):
-        plan = plan_mini_batches(rows, num_mini_batches=count, max_tokens=150, seed=3)
+        plan = plan_mini_batches(rows, num_mini_batches=count, budget=TokenBudget(max_tokens=150), seed=3)
         assert len(plan) == min(count, len(rows))
         planned = [row for batch in plan for micro in batch.micro_batches for row in micro]
         assert sorted(planned, key=id) == sorted(rows, key=id)
@@ -217,22 +219,33 @@ def test_every_row_is_in_exactly_one_mini_batch_and_budget_holds(rows: list[Row]
 
 def test_a_plan_depends_on_the_rows_and_the_seed_alone(rows: list[Row]) -> None:
     reversed_rows = list(reversed(rows))
-    plan = plan_mini_batches(rows, num_mini_batches=2, max_tokens=150, seed=3)
-    assert plan == plan_mini_batches(reversed_rows, num_mini_batches=2, max_tokens=150, seed=3)
+    plan = plan_mini_batches(rows, num_mini_batches=2, budget=TokenBudget(max_tokens=150), seed=3)
+    assert plan == plan_mini_batches(
+        reversed_rows, num_mini_batches=2, budget=TokenBudget(max_tokens=150), seed=3
+    )
 
 
 def test_processes_share_a_mini_batch_without_overlap(rows: list[Row]) -> None:
-    (batch,) = plan_steps(rows, rows_per_step=100, max_tokens=80, seed=0)
+    (batch,) = plan_steps(rows, rows_per_step=100, budget=TokenBudget(max_tokens=80), seed=0)
     shares = [batch.share(rank, 3) for rank in range(3)]
     together = [micro for share in shares for micro in share]
     assert sorted(together, key=id) == sorted(batch.micro_batches, key=id)
+
+
+def test_samples_of_one_prompt_take_its_tokens_once(rows: list[Row]) -> None:
+    siblings = [row for row in rows if row.step == 0]
+    together = TokenBudget(max_tokens=1000, share_prefixes=True)
+    prompt = len(siblings[0].prompt_token_ids)
+    assert together.cost(siblings) == prompt + sum(len(row.token_ids) for row in siblings)
+    tight = TokenBudget(max_tokens=prompt + 7, share_prefixes=True)
+    assert [len(micro) for micro in micro_batches(siblings, tight)] == [1, 1, 1]
 
 
 def test_siblings_at_one_screen_fall_into_one_micro_batch(rows: list[Row]) -> None:
     shuffled = list(rows)
     random.Random(0).shuffle(shuffled)
     cost = 3 * max(row.num_tokens for row in rows)
-    for micro in micro_batches(shuffled, cost):
+    for micro in micro_batches(shuffled, TokenBudget(max_tokens=cost)):
         assert len({row.image_sha256s for row in micro}) == 1
 
 

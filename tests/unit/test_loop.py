@@ -40,8 +40,8 @@ def recording(number: int) -> EpisodeRecord:
     actions = [Click(x=14 + 14 * (number % 3), y=14), Finish()]
     steps = tuple(
         Step(
-            index=i, screenshot_sha256=shot.sha256, width_px=56, height_px=56, requested=None, executed=action,
-            expected=ExpertAction(action=action), thought=None,
+            index=i, screenshot_sha256=shot.sha256, width_px=56, height_px=56, requested=None,
+            executed=action, expected=ExpertAction(action=action),
         )
         for i, (shot, action) in enumerate(zip(shots, actions, strict=True))
     )  # fmt: skip
