@@ -139,6 +139,11 @@ class ImageBudget:
     min_pixels: int = 4 * 28 * 28
     max_pixels: int = 16384 * 28 * 28
 
+    @classmethod
+    def of_factor(cls, factor: int) -> ImageBudget:
+        """The usual bounds, 4 to 16,384 tokens, for another factor."""
+        return cls(factor=factor, min_pixels=4 * factor**2, max_pixels=16384 * factor**2)
+
 
 class Policy(Protocol):
     """Samples continuations.

@@ -10,7 +10,7 @@ from gui_agent.agent import FlatAgent
 from gui_agent.device import Device, DeviceFactory
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
-from gui_agent.policy import Policy, SamplingParams
+from gui_agent.policy import ImageBudget, Policy, SamplingParams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,9 @@ class AgentOptions:
         model: folder or hub name of a Qwen2.5-VL or Qwen3-VL checkpoint.
         endpoint: base URL of an OpenAI-compatible server to ask instead, such as
             http://127.0.0.1:8000/v1; `model` is then the name that the server knows.
+        api_key_env: environment variable that holds the key of the endpoint; no key is sent when empty.
+        image_factor: the endpoint's model sees pictures resized to multiples of this: 28 for Qwen2.5-VL, 32
+            for Qwen3-VL; 0 takes what the endpoint says, or 28.
         format: prompt format, with options after a colon, such as compact:snap_px=8.
         temperature: of sampling; 0 takes the most likely token.
         max_completion_length: tokens of one response.
@@ -31,6 +34,8 @@ class AgentOptions:
 
     model: str = ""
     endpoint: str = ""
+    api_key_env: str = ""
+    image_factor: int = 0
     format: str = "ui_s1"
     temperature: float = 0.0
     max_completion_length: int = 512
@@ -67,8 +72,14 @@ async def open_policy(options: AgentOptions, *, lock_step: bool = False) -> Asyn
         from gui_agent.policies.openai_http import Endpoint, OpenAIPolicy
 
         # An evaluation needs words only; where the server gives tokens they are recorded all the same.
-        endpoint = Endpoint(base_url=options.endpoint, model=options.model, require_tokens=False)
-        async with await OpenAIPolicy.connect(endpoint) as served:
+        endpoint = Endpoint(
+            base_url=options.endpoint,
+            model=options.model,
+            api_key_env=options.api_key_env,
+            require_tokens=False,
+        )
+        budget = ImageBudget.of_factor(options.image_factor) if options.image_factor else None
+        async with await OpenAIPolicy.connect(endpoint, image_budget=budget) as served:
             yield served
         return
     from gui_agent.policies.transformers_loading import load_model
