@@ -35,7 +35,8 @@ async def labelled_screens(
     given = empty = 0
     while given < count:
         template = suite.templates[(given + empty) % len(suite.templates)]
-        await device.reset(suite.task(template, instances.randrange(EVALUATION_SEED_START)))
+        task = suite.task(template, instances.randrange(EVALUATION_SEED_START))
+        await device.reset(task)
         elements = await device.elements()
         if not elements:
             empty += 1
@@ -43,7 +44,11 @@ async def labelled_screens(
                 raise DeviceError(f"{empty} of {given + empty} screens of {suite.suite} have no named widget")
             continue
         observation = await device.observe()
-        yield LabelledScreen(screenshot=observation.screenshot, elements=elements)
+        yield LabelledScreen(
+            screenshot=observation.screenshot,
+            elements=elements,
+            goal=task.goal,  # Some pages write it only when they are started.
+        )
         given += 1
 
 

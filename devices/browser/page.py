@@ -223,14 +223,16 @@ class BrowserPage:
             if task in done:
                 return task.result()
         except PlaywrightError as error:
+            if broken is not None and "has been closed" in str(error):
+                _break(broken, "the page or its browser was closed")
             if broken is not None and broken.done():
-                raise DeviceError(f"cannot {deed}: {broken.result()}") from error
+                raise DeviceError(f"cannot {deed}: {broken.result()}; reset the device") from error
             raise DeviceError(f"cannot {deed} at {self.url or 'a new page'}: {error}") from error
         finally:
             if not task.done():
                 task.cancel()
         if broken is not None and broken in done:
-            raise DeviceError(f"cannot {deed}: {broken.result()}")
+            raise DeviceError(f"cannot {deed}: {broken.result()}; reset the device")
         reason = f"no answer within {timeout_s:g} s to: {deed}"
         if broken is not None:
             _break(broken, reason)

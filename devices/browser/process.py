@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,6 +73,16 @@ class BrowserProcess:
             DependencyError: there is no browser on this computer.
         """
         browser = await self._running()
+        try:
+            return await self._new_context(browser)
+        except PlaywrightError:  # It died between two calls, or its driver did: one fresh start.
+            await self.abandon(browser)
+        try:
+            return await self._new_context(await self._running())
+        except PlaywrightError as error:
+            raise DeviceError(f"the browser opens no page even after a fresh start: {error}") from error
+
+    async def _new_context(self, browser: Browser) -> BrowserContext:
         settings = self.settings
         return await browser.new_context(
             viewport={"width": settings.width_px, "height": settings.height_px},
@@ -89,16 +100,12 @@ class BrowserProcess:
         async with self._starting:
             browser, self._browser = self._browser, None
             driver, self._playwright = self._playwright, None
-            try:
-                if browser is not None:
-                    async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                        await browser.close()
-            except (TimeoutError, PlaywrightError):
-                pass  # Stopping the driver below kills a browser that does not close by itself.
-            finally:
-                if driver is not None:
-                    await driver.stop()
-                self._loop = None
+            self._loop = None
+            if browser is not None:
+                await _within_deadline(browser.close())
+            if driver is not None:
+                # Ends a browser that did not close by itself, too.
+                await _within_deadline(driver.stop())
 
     async def abandon(self, browser: Browser | None) -> None:
         """End a browser that does not answer, unless another one has taken its place."""
@@ -133,3 +140,12 @@ class BrowserProcess:
         except PlaywrightError as error:
             kind = DeviceTimeoutError if "Timeout" in str(error) else DeviceError
             raise kind(f"{executable} does not start: {error}") from error
+
+
+async def _within_deadline(farewell: Awaitable[None]) -> None:
+    """Say good-bye to something that may be dead already."""
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await farewell
+    except (TimeoutError, PlaywrightError):
+        return
