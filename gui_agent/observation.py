@@ -137,7 +137,10 @@ class LabelledScreen:
     Attributes:
         screenshot: what is shown.
         elements: the named widgets, with boxes in pixels of the screenshot.
+        goal: of the task that the screen was met in; empty if it was met in none, or the goal is known
+            without the screen.
     """
 
     screenshot: Screenshot
     elements: tuple[UiElement, ...]
+    goal: str = ""

@@ -119,6 +119,7 @@ def _corpus(suite: TaskSource, screens: Sequence[LabelledScreen]) -> Iterable[st
     # The thoughts of experts whose target is no element.
     names |= {"done", "home", "back", "close"}
     goals = {task.goal for task in training_tasks(suite, _CORPUS_TASKS, seed=0)}
+    goals |= {screen.goal for screen in screens}
     goals |= {f"tap {name}" for name in names}
     frame = ["user\n", "assistant\n", "system\n"]
     # Every word often enough to become one token, however rare its instances are.
