@@ -5,7 +5,7 @@ normalising and cutting into patches is the checkpoint's own image processor. Sa
 supervised fine-tuning all come through here, so they cannot see different pixels.
 
 Neither `qwen_vl_utils` nor the stock Qwen-VL processors import without torchvision, which is needed
-for videos only. Where it is missing, processors without the video half take their place.
+for videos only. Processors without the video half take their place: they load stock checkpoints too.
 """
 
 from __future__ import annotations
@@ -100,16 +100,15 @@ def _name_vision_tokens(processor: Any, tokenizer: Any) -> None:
         setattr(processor, f"{attribute}_id", tokenizer.convert_tokens_to_ids(token))
 
 
-PROCESSOR_CLASSES: Final[dict[str, Any]] = (
-    {"qwen2_5_vl": ImageOnlyQwen25VLProcessor, "qwen3_vl": ImageOnlyQwen3VLProcessor}
-    if torchvision_is_missing()
-    else {"qwen2_5_vl": Qwen2_5_VLProcessor, "qwen3_vl": Qwen3VLProcessor}
-)
-"""The processor class of each supported `model_type`."""
+PROCESSOR_CLASSES: Final[dict[str, Any]] = {
+    "qwen2_5_vl": ImageOnlyQwen25VLProcessor,
+    "qwen3_vl": ImageOnlyQwen3VLProcessor,
+}
+"""The processor class of each supported `model_type`, with or without torchvision: one class, one way."""
 
-if torchvision_is_missing():
-    AutoProcessor.register(Qwen2_5_VLConfig, ImageOnlyQwen25VLProcessor, exist_ok=True)
-    AutoProcessor.register(Qwen3VLConfig, ImageOnlyQwen3VLProcessor, exist_ok=True)
+# Folders that name the stock classes still get those from `AutoProcessor` where torchvision imports.
+AutoProcessor.register(Qwen2_5_VLConfig, ImageOnlyQwen25VLProcessor, exist_ok=True)
+AutoProcessor.register(Qwen3VLConfig, ImageOnlyQwen3VLProcessor, exist_ok=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

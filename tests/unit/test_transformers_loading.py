@@ -90,6 +90,34 @@ def test_pickled_weights_are_never_read(tiny_model_dir_qwen3: Path, tmp_path: Pa
         load_model(folder)
 
 
+@pytest.mark.parametrize("layout", ["one_file", "file_per_part"])
+def test_stock_checkpoints_load_without_torchvision(
+    tiny_model_dir: Path, tmp_path: Path, layout: str
+) -> None:
+    folder = tmp_path / "stock"
+    shutil.copytree(tiny_model_dir, folder)
+    family = "Qwen3VL" if "qwen3" in tiny_model_dir.name else "Qwen2_5_VL"
+    config = json.loads((folder / "processor_config.json").read_text())
+    config["processor_class"] = f"{family}Processor"
+    if layout == "one_file":
+        config["video_processor"] = {"video_processor_type": "Qwen3VLVideoProcessor", "patch_size": 14}
+        (folder / "processor_config.json").write_text(json.dumps(config))
+    else:  # as the published Qwen2.5-VL checkpoints are
+        (folder / "processor_config.json").unlink()
+        image = config["image_processor"] | {"processor_class": config["processor_class"]}
+        size = image.pop("size")
+        image |= {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
+        (folder / "preprocessor_config.json").write_text(json.dumps(image))
+        template = (folder / "chat_template.jinja").read_text()
+        (folder / "chat_template.jinja").unlink()
+        (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+
+    plain, stock = (TransformersPolicy(load_model(path)) for path in (tiny_model_dir, folder))
+
+    assert stock.image_budget == plain.image_budget
+    assert _sample(stock) == _sample(plain)
+
+
 def test_unknown_dtype_is_refused(tiny_model_dir_qwen3: Path) -> None:
     with pytest.raises(ConfigError, match="int8"):
         load_model(tiny_model_dir_qwen3, dtype="int8")
