@@ -137,6 +137,7 @@ async def test_a_page_whose_script_fails_is_no_failure_of_the_agent(device: Brow
 async def test_labelled_screens_name_what_a_click_reaches(device: BrowserDevice) -> None:
     screens = [screen async for screen in labelled_screens(device, QUICKSTART, count=8, seed=4)]
     assert len(screens) == 8
+    assert {"Click the button.", "Click button ONE."} <= {screen.goal for screen in screens}
     names = {element.name for screen in screens for element in screen.elements}
     assert {"Click Me!", "ONE", "TWO", "x", "Tab #1", "text field", "2nd text field"} <= names
     assert all(element.box.area_px > 0 for screen in screens for element in screen.elements)
