@@ -189,6 +189,8 @@ class RLConfig(LearnerConfig):
         old_logprobs: whose log-probabilities stand below the line of the importance ratio.
         temperature: of sampling in training.
         max_completion_length: tokens of one response.
+        max_prompt_length: rows with a longer prompt are left out of the update whole, and counted; nothing is
+            ever cut out of a prompt.
         max_batch_size: requests in one call of `generate`.
         max_concurrency: episodes in flight.
         compat: which reading of UI-S1 is meant where its paper and its release differ.
@@ -214,6 +216,7 @@ class RLConfig(LearnerConfig):
     old_logprobs: OldLogprobs = OldLogprobs.STALE
     temperature: float = 1.0
     max_completion_length: int = 512
+    max_prompt_length: int = 12_288
     max_batch_size: int = 64
     max_concurrency: int = 64
     compat: Compat = Compat.PAPER

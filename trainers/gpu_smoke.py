@@ -36,6 +36,7 @@ from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policy import ImageBudget
 from trainers.config import OnExhausted, SemiOnlineConfig
 from trainers.credit import EstimatorCredit, ScoredGroup
+from trainers.learner import keep_quiet_without_terminal
 from trainers.loop import Evaluator, TimedPolicy
 from trainers.metrics import read_metrics
 from trainers.rows import Row
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda:0", help="where to compute (default: cuda:0)")
     parser.add_argument("--updates", type=int, default=1, help="iterations to run (default: 1)")
     options = parser.parse_args(arguments)
+    keep_quiet_without_terminal()
     size = Size.smallest() if options.tiny else Size(tiny=False)
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(smoke(Path(folder), size, device=options.device, updates=options.updates))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import Any, Final
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
+from transformers.utils.logging import disable_progress_bar
 
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Screenshot
@@ -160,13 +162,7 @@ class Learner:
 
     def save(self, folder: Path) -> None:
         """Write weights (a Hugging Face folder, or adapters), optimiser and generators; on one process."""
-        model_folder = folder / MODEL_FOLDER
-        if self.model.adapters:
-            for name in self.model.adapters:
-                save_adapter(self.model, model_folder, adapter=name)
-        else:
-            self.model.network.save_pretrained(model_folder)
-        self.model.processor.save_pretrained(model_folder)
+        self._save_weights(folder / MODEL_FOLDER)
         self.optimizer.save(folder)
         states = {"torch": torch.get_rng_state()}
         if torch.cuda.is_available():
@@ -192,17 +188,14 @@ class Learner:
         self.version = version
 
     def export(self, folder: Path) -> None:
-        """Write the model as a Hugging Face folder that loads without peft: adapters are merged.
+        """Write the finished model: a Hugging Face folder, an adapter merged into it.
 
-        Raises:
-            ConfigError: roles have adapters of their own, which one model cannot hold.
+        Adapters of several roles cannot be merged into one model; they are written as they are.
         """
-        network = self.model.network
         if len(self.model.adapters) > 1:
-            raise ConfigError(
-                f"adapters {', '.join(self.model.adapters)} cannot be merged into one model; use the "
-                "checkpoint's folder of adapters"
-            )
+            self._save_weights(folder)
+            return
+        network = self.model.network
         if self.model.adapters:
             network = copy.deepcopy(self.model.peft_model).merge_and_unload()
         network.save_pretrained(folder)
@@ -393,6 +386,14 @@ class Learner:
         if active is not None:
             self.model.peft_model.set_adapter(active)
 
+    def _save_weights(self, folder: Path) -> None:
+        if self.model.adapters:
+            for name in self.model.adapters:
+                save_adapter(self.model, folder, adapter=name)
+        else:
+            self.model.network.save_pretrained(folder)
+        self.model.processor.save_pretrained(folder)
+
     def _load_weights(self, folder: Path) -> None:
         network = self.model.network
         loaded = type(network).from_pretrained(folder, dtype=network.dtype, use_safetensors=True)
@@ -415,6 +416,12 @@ class Learner:
                 raise DataError(f"{path} holds weights this adapter has not: {result.unexpected_keys[:3]}")
 
 
+def keep_quiet_without_terminal() -> None:
+    """Leave out the progress bars of loading and saving where nobody looks at them."""
+    if not sys.stderr.isatty():
+        disable_progress_bar()
+
+
 def token_budget(config: LearnerConfig) -> TokenBudget:
     """How much goes into one forward pass."""
     return TokenBudget(max_tokens=config.max_tokens_per_batch, share_prefixes=config.share_prefixes)
@@ -433,6 +440,7 @@ def load_learner_model(
     Raises:
         ConfigError: there is none, or bfloat16 is asked for where it cannot be computed.
     """
+    keep_quiet_without_terminal()
     if not config.model:
         raise ConfigError("model is empty; set it to a checkpoint folder or a name on the hub")
     device = config.device or str((accelerator or build_accelerator(config)).device)

@@ -183,7 +183,9 @@ class TrainingLoop:
         started = time.perf_counter()
         before = self._policy.counters
         sampled = await self._sample_groups()
-        rows = self._credit.rows(sampled.kept, update=self._update)
+        every_row = self._credit.rows(sampled.kept, update=self._update)
+        limit = self._config.max_prompt_length
+        rows = [row for row in every_row if len(row.prompt_token_ids) <= limit]
         screenshots = _screenshots(sampled.kept)
         learnt = await self._policy.run(lambda: self._learn(rows, screenshots))
         self._policy.bump_version()
@@ -192,6 +194,7 @@ class TrainingLoop:
         metrics = {
             **sampling_metrics(sampled.scored, sampled.kept, sampled.batches, kind=self._source.kind),
             **learnt,
+            "rows_dropped": len(every_row) - len(rows),
             "images_encoded": after.images_encoded - before.images_encoded,
             "images_unique": len(image_names(rows)),
             "images_dropped": after.images_dropped - before.images_dropped,

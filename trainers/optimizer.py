@@ -109,6 +109,7 @@ class WeightOptimizer:
         """Sum the gradients over processes and apply them, unless they are not finite."""
         self._collect_gradients()
         gradients = [master.grad for master in self._masters.values() if master.grad is not None]
+        assert gradients, "step follows at least one backward pass"
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in gradients]))
         grad_norm = float(norm)
         learning_rate = learning_rate_at(self.num_steps, self._config)
@@ -167,17 +168,29 @@ class WeightOptimizer:
         self.num_steps, self.num_skipped = counters["num_steps"], counters["num_skipped"]
 
     def _collect_gradients(self) -> None:
-        """Give every master the float32 gradient of all processes; a weight that nobody used gets 0."""
+        """Give every master the float32 gradient of all processes.
+
+        A weight that took part nowhere, such as an adapter of another role, gets none: it is not even
+        decayed.
+        """
         for name, weight in self._weights.items():
             master = self._masters[name]
-            gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
-            master.grad = gradient.float() if master is not weight else gradient
+            if master is not weight:
+                master.grad = None if weight.grad is None else weight.grad.float()
         if self._accelerator.num_processes > 1:
-            masters = list(self._masters.values())
-            flat = torch.cat([master.grad.reshape(-1) for master in masters])
-            total = self._accelerator.reduce(flat, reduction="sum")
-            for master, piece in zip(masters, total.split([m.numel() for m in masters]), strict=True):
-                master.grad = piece.view_as(master)
+            self._sum_over_processes()
+
+    def _sum_over_processes(self) -> None:
+        """One sum over one flat buffer: all gradients, and for each weight who had one."""
+        masters = list(self._masters.values())
+        device = masters[0].device
+        present = torch.tensor([float(master.grad is not None) for master in masters], device=device)
+        gradients = [torch.zeros_like(m) if m.grad is None else m.grad for m in masters]
+        flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), present])
+        total = self._accelerator.reduce(flat, reduction="sum")
+        *pieces, present = total.split([*(master.numel() for master in masters), len(masters)])
+        for master, piece, count in zip(masters, pieces, present.tolist(), strict=True):
+            master.grad = piece.view_as(master) if count else None
 
     @torch.no_grad()
     def _publish(self) -> None:

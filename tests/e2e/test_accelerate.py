@@ -25,19 +25,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    main(folder, folder / "one")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
                 "--master_addr", "127.0.0.1", "--master_port", str(port)]  # fmt: skip
-    found = {}
-    for name, command in {"one": [sys.executable], "two": launcher}.items():
-        out = folder / name
-        done = subprocess.run(
-            [*command, __file__, str(folder), str(out)],
-            env=environment, capture_output=True, text=True, timeout=300, check=False,
-            cwd=Path(__file__).parents[2],
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        found[name] = out
-    return found
+    done = subprocess.run(
+        [*launcher, __file__, str(folder), str(folder / "two")],
+        env=environment, capture_output=True, text=True, timeout=300, check=False,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name: folder / name for name in ("one", "two")}
 
 
 def test_loss_and_metrics_are_equal(results: dict[str, Path]) -> None:

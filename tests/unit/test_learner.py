@@ -13,7 +13,7 @@ from PIL import Image
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
-from gui_agent.policy import ImagePart, Message, Role, SampleKey, SamplingParams, TextPart
+from gui_agent.policy import AgentRole, ImagePart, Message, Role, SampleKey, SamplingParams, TextPart
 from trainers.batching import TokenBudget, micro_batches, plan_mini_batches, plan_steps
 from trainers.config import OldLogprobs, RLConfig, SchedulerType
 from trainers.learner import Learner, load_learner_model
@@ -198,6 +198,37 @@ def test_weights_in_bfloat16_keep_float32_masters(model_dir: Path, rows: list[Ro
     moved = [name for name, weight in again.model.network.named_parameters() if name in masters
              and not torch.equal(masters[name], weight.float())]  # fmt: skip
     assert moved
+
+
+def test_roles_with_adapters_of_their_own_leave_each_other_alone(
+    model_dir: Path, rows: list[Row], tmp_path: Path
+) -> None:
+    config = settings(model_dir, lora_rank=2, num_mini_batches=1, beta=0.1)
+    adapters = {AgentRole.PLANNER: "planner", AgentRole.ACTOR: "actor"}
+    learner = Learner(
+        load_learner_model(config, adapters=("planner", "actor")), config, adapter_of_role=adapters
+    )
+    assert learner.optimizer.num_weights > 0
+
+    def changed(current: list[Row]) -> set[str]:
+        before = weights(learner)
+        learner.update(current, SCREENSHOTS)
+        after = weights(learner)
+        moved = [name for name in before if not torch.equal(before[name], after[name])]
+        return {adapter for adapter in adapters.values() for name in moved if f".{adapter}." in name}
+
+    planner = [dataclasses.replace(row, role=AgentRole.PLANNER) for row in rows]
+    assert changed(planner) == {"planner"}
+    assert changed(rows) == {"actor"}
+    assert changed([*planner, *rows]) == {"planner", "actor"}
+    learner.save(tmp_path / "checkpoint")
+    again = Learner(
+        load_learner_model(config, adapters=("planner", "actor")), config, adapter_of_role=adapters
+    )
+    again.load(tmp_path / "checkpoint", version=3)
+    assert distance(weights(learner), weights(again)) == 0
+    learner.export(tmp_path / "model")
+    assert (tmp_path / "model" / "planner" / "adapter_model.safetensors").is_file()
 
 
 def test_rows_without_log_probabilities_are_refused(model_dir: Path, rows: list[Row]) -> None:

@@ -170,6 +170,18 @@ async def test_a_finished_folder_is_not_overwritten(
         await train_semi_online(config)
 
 
+async def test_rows_that_are_too_long_are_left_out_whole_and_counted(
+    imitated: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), max_updates=1, max_prompt_length=5
+    )
+    result = await train_semi_online(config)
+    (line,) = read_metrics(result.metrics_path)
+    assert line["rows"] == 0
+    assert line["rows_dropped"] > 0
+
+
 async def test_the_evaluation_hook_joins_the_metrics(
     imitated: TrainResult, data: Path, tmp_path: Path
 ) -> None:
