@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from gui_agent.actions import Click
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.compact import CompactFormat, CompactOptions, compact_vocabulary
 from gui_agent.observation import Box, LabelledScreen, Screenshot, UiElement
@@ -66,9 +68,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny(tmp_path_factory.mktemp("tiny"))
 
 
-def short(model: Path, output_dir: Path, **settings: object) -> GroundingConfig:
+def short(model: Path, output_dir: Path, **settings: Any) -> GroundingConfig:
     dense = DenseStages(vision_steps=12, noun_steps=6, lookup_steps=6, vision_screens=4, noun_screens=4)
-    values = {"answer_steps": 6, "answer_screens": 4, "warmup_steps": 2, "log_every": 3, "dense": dense}
+    values: dict[str, Any] = {
+        "answer_steps": 6,
+        "answer_screens": 4,
+        "warmup_steps": 2,
+        "log_every": 3,
+        "dense": dense,
+    }
     return GroundingConfig(
         model=str(model), output_dir=output_dir, num_eval_questions=4, **{**values, **settings}
     )
@@ -139,7 +147,8 @@ def test_a_first_question_is_the_prompt_that_the_agent_sends(checkpoint: Path) -
     text = model.prompts.decode(answer.token_ids)
     action = FORMAT.parse(text, writer.geometry(shown.screenshot)).action
     assert text.startswith(element.name)
-    assert element.box.contains(action.x, action.y)  # type: ignore[union-attr]
+    assert isinstance(action, Click)
+    assert element.box.contains(action.x, action.y)
 
 
 def test_a_follow_up_continues_the_conversation_as_the_chat_template_writes_it(checkpoint: Path) -> None:
@@ -191,6 +200,6 @@ def test_dense_stages_refuse_screens_of_several_sizes(checkpoint: Path, tmp_path
         ({"log_every": 0}, "log_every"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict[str, object], message: str) -> None:
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         short(Path("model"), Path("run"), **settings)
