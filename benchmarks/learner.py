@@ -1,6 +1,6 @@
 """CPU time of one update: rows of one semi-online iteration on a tiny model with a frozen tower.
 
-    python -m benchmarks.learner --rows 300 --repeat 3
+    python benchmarks/learner.py [--rows 300] [--repeat 3] [--no-sharing]
 
 Prints JSON. One thread, process time, the best of `repeat`; the first update, which fills the caches, is
 not counted.

@@ -192,7 +192,7 @@ class RLConfig(LearnerConfig):
         max_prompt_length: rows with a longer prompt are left out of the update whole, and counted; nothing is
             ever cut out of a prompt.
         max_batch_size: requests in one call of `generate`.
-        max_concurrency: episodes in flight.
+        max_concurrency: episodes in flight; never more than there are devices.
         compat: which reading of UI-S1 is meant where its paper and its release differ.
     """
 
@@ -218,7 +218,7 @@ class RLConfig(LearnerConfig):
     max_completion_length: int = 512
     max_prompt_length: int = 12_288
     max_batch_size: int = 64
-    max_concurrency: int = 64
+    max_concurrency: int = 256
     compat: Compat = Compat.PAPER
 
     def __post_init__(self) -> None:

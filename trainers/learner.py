@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from safetensors.torch import load_file, save_file
 from transformers.utils.logging import disable_progress_bar
 
@@ -39,6 +39,7 @@ from trainers.rows import Row
 
 MODEL_FOLDER: Final = "model"
 _RNG: Final = "rng.safetensors"
+_WHOLE_WEIGHTS: Final = frozenset({DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU})
 
 
 @dataclass(slots=True)
@@ -87,7 +88,7 @@ class Learner:
             config: an `RLConfig` for `update`, any for `fit`.
             accelerator: processes and their communication; one process if None.
             adapter_of_role: adapter that speaks for a role; empty where roles share all weights.
-            stopwatch: where `old_logp`, `reference` and `train` are counted.
+            stopwatch: where `old_logp`, `reference` and `train` are counted, each without the others.
         """
         self.model = model
         self.config = config
@@ -217,23 +218,23 @@ class Learner:
     ) -> Metrics:
         """One optimiser step; `compare` sampler and trainer while the weights are the sampler's."""
         self.model.network.train()
-        with self._stopwatch.measure("train"):
-            for number, rows in enumerate(share):
-                reference_N = self._reference_logprobs(rows, screenshots)
+        for number, rows in enumerate(share):
+            targets = TokenTargets(
+                advantages_N=self._per_token(rows, [row.advantage for row in rows]),
+                old_logprobs_N=None if old is None else old[number],
+                reference_logprobs_N=self._reference_logprobs(rows, screenshots),
+            )
+            with self._stopwatch.measure("train"):
                 result = self._logprobs(rows, screenshots, entropy=old is not None)
                 logprobs_N = result.logprobs_BT[result.mask_BT]
-                if compare:
-                    self._compare(rows, logprobs_N, sums)
-                targets = TokenTargets(
-                    advantages_N=self._per_token(rows, [row.advantage for row in rows]),
-                    old_logprobs_N=None if old is None else old[number],
-                    reference_logprobs_N=reference_N,
-                )
                 value = objective(logprobs_N, targets)
                 (value.loss / mini_batch.num_tokens).backward()
-                sums.add({"loss": value.loss, **value.sums})
-                if result.entropy_BT is not None:
-                    sums.add({"entropy": result.entropy_BT[result.mask_BT].sum()})
+            if compare:
+                self._compare(rows, logprobs_N, sums)
+            sums.add({"loss": value.loss, **value.sums})
+            if result.entropy_BT is not None:
+                sums.add({"entropy": result.entropy_BT[result.mask_BT].sum()})
+        with self._stopwatch.measure("train"):
             step = self.optimizer.step()
             self.model.weights_changed()
         sums.num_tokens += mini_batch.num_tokens
@@ -428,8 +429,18 @@ def token_budget(config: LearnerConfig) -> TokenBudget:
 
 
 def build_accelerator(config: LearnerConfig) -> Accelerator:
-    """The processes that share this training, as `accelerate launch` started them."""
-    return Accelerator(cpu=config.device == "cpu")
+    """The processes that share this training, as `accelerate launch` started them.
+
+    Raises:
+        ConfigError: they are to shard the weights, which this learner does not do.
+    """
+    accelerator = Accelerator(cpu=config.device == "cpu")
+    if accelerator.distributed_type not in _WHOLE_WEIGHTS:
+        raise ConfigError(
+            f"accelerate was launched with {accelerator.distributed_type.value}; every process holds all "
+            "weights here, so launch with --multi_gpu or --cpu, and use lora_rank where memory is short"
+        )
+    return accelerator
 
 
 def load_learner_model(

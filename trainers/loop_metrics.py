@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from gui_agent.actions import ParseError
-from gui_agent.device import Verdict
+from gui_agent.device import StopReason, Verdict
+from gui_agent.errors import DeviceTimeoutError
 from trainers.credit import ScoredGroup
 from trainers.sources import GroupBatch
 from trajectories.records import Trajectory
@@ -49,6 +50,7 @@ def sampling_metrics(
         "groups/batches": len(batches),
         "env/faults": sum(batch.faults for batch in batches),
         "env/restarts": sum(batch.retries for batch in batches),
+        "env/timeouts": sum(_timed_out(r.trajectory) for batch in batches for r in batch.records),
         "env/groups_dropped": sum(batch.groups_dropped for batch in batches),
     }
     return {name: value for name, value in metrics.items() if value is not None}
@@ -75,6 +77,12 @@ def _outcomes(trajectories: Sequence[Trajectory], kind: str) -> dict[str, Any]:
         f"{kind}/{names[1]}": _mean(success),
         f"{kind}/unscored": len(trajectories) - len(judged),
     }
+
+
+def _timed_out(trajectory: Trajectory) -> bool:
+    """Whether the time of the episode ran out, or that of a call to its device."""
+    in_device = (trajectory.fault or "").startswith(DeviceTimeoutError.__name__)
+    return in_device or trajectory.stop is StopReason.TIME_LIMIT
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -132,3 +133,18 @@ def test_without_a_terminal_every_nth_update_is_one_line(capsys: pytest.CaptureF
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "semi_online 2: reward 0.25, train 1.0s"
     assert len(lines) == 2
+
+
+def test_on_a_terminal_there_is_a_panel_with_the_split_of_time() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    with ProgressView(title="semi_online", stream=terminal) as view:
+        view.show(
+            {"update": 1, "reward": 0.25, "reward/format": 0.1, "time/generate": 2.0, "time/train": 1.0}
+        )
+    shown = terminal.getvalue()
+    assert "reward/format" in shown
+    assert "generate 2.0s train 1.0s" in shown
