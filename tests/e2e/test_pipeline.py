@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from eval.results import read_results
 from gui_agent.cli.main import main
+from trajectories.store import TrajectoryStore
 
 FORMAT = "compact:snap_px=8,require_thought=true"
 RECIPE = {
@@ -131,3 +133,75 @@ def test_two_evaluations_give_the_same_figures(folder: Path) -> None:
     assert reports[0] == reports[1]
     assert reports[0]["live"]["resolution"] == "112x224"
     assert reports[0]["replay"]["matcher"] == "ui_s1@1"
+
+
+def test_the_model_goes_on_live(folder: Path) -> None:
+    flags = {
+        "--model": folder / "run/warm_start/model",
+        "--format": FORMAT,
+        "--suite": "phone/quickstart",
+        "--task-seeds": 1,
+        "--num-generations": 2,
+        "--groups-per-update": 2,
+        "--num-mini-batches": 1,
+        "--filter-std": -1,
+        "--reward": "task",
+        "--max-completion-length": 6,
+        "--max-updates": 1,
+        "--beta": 0,
+        "--output-dir": folder / "online",
+    }
+    assert main(["train", "online", *(str(word) for pair in flags.items() for word in pair)]) == 0
+    store = TrajectoryStore.open(folder / "online/trajectories")
+    groups: dict[str, set[tuple[str, str | None]]] = {}
+    for trajectory in store:
+        start = (trajectory.task_id, trajectory.steps[0].state_key_before)
+        groups.setdefault(trajectory.group_id, set()).add(start)
+    assert len(store) == 4
+    assert [len(starts) for starts in groups.values()] == [1, 1], "siblings begin in the same state"
+
+
+def test_a_model_collects_and_goes_on_where_it_stopped(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["collect", "--suite", "phone/quickstart", "--output", str(folder / "own")]
+    command += ["--agent.model", str(folder / "run/warm_start/model"), "--agent.format", FORMAT]
+    command += ["--agent.max-completion-length", "6", "--episodes"]
+    assert main([*command, "2"]) == 0
+    assert main([*command, "3"]) == 0
+    assert "kept 1 of 1 episodes" in capsys.readouterr().out
+    store = TrajectoryStore.open(folder / "own")
+    assert len({trajectory.task_id for trajectory in store}) == len(store) == 3
+    assert all(trajectory.steps[0].completions for trajectory in store)
+
+
+def test_any_folder_with_episodes_can_be_looked_at(folder: Path) -> None:
+    for name in ("demonstrations", "semi_online", "warm_start_eval"):
+        page = folder / f"{name}.html"
+        assert main(["view", str(folder / "run" / name), "--output", str(page), "--limit", "2"]) == 0
+        assert "data:image/" in page.read_text()
+
+
+def test_a_bench_appends_rows_and_keeps_its_stages(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    methods = {
+        "warm_start": None,
+        "semi_online": {"command": "train semi-online"},
+        "supervised": {
+            "command": "train sft",
+            "settings": {"num_train_epochs": 1000, "save_steps": 0},
+            "same_cpu_as": "semi_online",
+        },
+    }
+    grid = {"recipe": str(folder / "recipe.yaml"), "seeds": [0], "methods": methods}
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid))
+    command = ["bench", str(folder / "grid.yaml"), "--root", str(folder / "bench")]
+    command += ["--results", str(folder / "results.json"), "--table", str(folder / "results.md")]
+    assert main(command) == 0
+    rows = read_results(folder / "results.json")
+    assert {row.method for row in rows} == set(methods)
+    assert all(row.suite == "phone/quickstart" and row.episodes == 11 for row in rows)
+    assert (folder / "results.md").read_text().count("\n| ") == 1 + len(methods)
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "gui-agent train" not in capsys.readouterr().out
+    assert read_results(folder / "results.json") == rows
