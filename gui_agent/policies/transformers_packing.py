@@ -49,6 +49,7 @@ class PackingRules:
         merge_size: side in patches of the square behind one placeholder.
         share: whether to share common beginnings at all.
         max_tokens: a tree grows no larger, because attention inside it costs its length squared.
+        max_batch_tokens: trees computed together hold no more, padding included; a larger tree goes alone.
     """
 
     image_token_id: int
@@ -56,6 +57,7 @@ class PackingRules:
     merge_size: int
     share: bool
     max_tokens: int
+    max_batch_tokens: int = 2**14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,7 @@ def pack(sequences: Sequence[TokenSequence], rules: PackingRules) -> list[Packed
         ImageTokenError: placeholders and pictures of a sequence disagree.
     """
     trees = _shared_trees(sequences, rules) if rules.share else _lone_trees(sequences)
-    return [_batch(group, sequences, rules) for group in _similar(trees)]
+    return [_batch(group, sequences, rules) for group in _similar(trees, rules.max_batch_tokens)]
 
 
 def _lone_trees(sequences: Sequence[TokenSequence]) -> list[_Tree]:
@@ -157,12 +159,13 @@ def _common_prefix(left: IntArray, right: IntArray) -> int:
     return int(different[0]) if len(different) else length
 
 
-def _similar(trees: Sequence[_Tree]) -> list[list[_Tree]]:
+def _similar(trees: Sequence[_Tree], max_batch_tokens: int) -> list[list[_Tree]]:
     """Trees in groups of similar length, those that need a mask apart from those that do not."""
     groups: list[list[_Tree]] = []
     for tree in sorted(trees, key=lambda tree: (len(tree.branches) > 1, -tree.length)):
         alike = groups and (len(groups[-1][0].branches) > 1) == (len(tree.branches) > 1)
-        if alike and tree.length >= _MIN_FILL * groups[-1][0].length:
+        fits = groups and (len(groups[-1]) + 1) * groups[-1][0].length <= max_batch_tokens
+        if alike and fits and tree.length >= _MIN_FILL * groups[-1][0].length:
             groups[-1].append(tree)
         else:
             groups.append([tree])

@@ -12,9 +12,14 @@ from gui_agent.policies.transformers_packing import PackingRules, TokenSequence,
 IMAGE, PAD = 7, 0
 
 
-def _rules(*, share: bool = True, max_tokens: int = 200) -> PackingRules:
+def _rules(*, share: bool = True, max_tokens: int = 200, max_batch_tokens: int = 1000) -> PackingRules:
     return PackingRules(
-        image_token_id=IMAGE, pad_token_id=PAD, merge_size=2, share=share, max_tokens=max_tokens
+        image_token_id=IMAGE,
+        pad_token_id=PAD,
+        merge_size=2,
+        share=share,
+        max_tokens=max_tokens,
+        max_batch_tokens=max_batch_tokens,
     )
 
 
@@ -36,15 +41,22 @@ PARTS = st.lists(st.sampled_from([5, 6, 8, "a", "b", "C"]), max_size=8)
 SEQUENCES = st.lists(PARTS.map(_sequence), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
-@given(sequences=SEQUENCES, share=st.booleans(), max_tokens=st.sampled_from([1, 30, 200]))
+@settings(max_examples=100, deadline=None)
+@given(
+    sequences=SEQUENCES,
+    share=st.booleans(),
+    max_tokens=st.sampled_from([1, 30, 200]),
+    max_batch_tokens=st.sampled_from([1, 60, 1000]),
+)
 def test_every_token_sees_exactly_its_own_sequence(
-    sequences: list[TokenSequence], share: bool, max_tokens: int
+    sequences: list[TokenSequence], share: bool, max_tokens: int, max_batch_tokens: int
 ) -> None:
-    batches = pack(sequences, _rules(share=share, max_tokens=max_tokens))
+    rules = _rules(share=share, max_tokens=max_tokens, max_batch_tokens=max_batch_tokens)
+    batches = pack(sequences, rules)
     assert sorted(i for batch in batches for i in batch.sequences) == list(range(len(sequences)))
     for batch in batches:
         width = batch.token_ids_SL.shape[1]
+        assert len(batch.images) == 1 or batch.token_ids_SL.size <= max_batch_tokens
         mask_SLL = batch.mask_SLL
         if mask_SLL is None:
             mask_SLL = np.tile(np.tri(width, dtype=bool), (len(batch.images), 1, 1))
