@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,7 @@ def settings(model_dir: Path, **changes: object) -> RLConfig:
     return RLConfig(**(values | changes))  # type: ignore[arg-type]
 
 
-def sampled_rows(model_dir: Path, *, n: int = 3) -> list[Row]:
-    policy = TransformersPolicy(load_learner_model(settings(model_dir)))
+def sampled_rows(policy: TransformersPolicy, *, n: int = 3) -> list[Row]:
     rows = []
     for step, shot in enumerate(SCREENSHOTS.values()):
         text = TextPart(text="tap the red button" * (step + 1))
@@ -68,18 +68,20 @@ def sampled_rows(model_dir: Path, *, n: int = 3) -> list[Row]:
                     token_ids=completion.token_ids,
                     old_logprobs=completion.logprobs,
                     advantage=(-1.0) ** i * (1 + i + step),
+                    policy_version=completion.policy_version,
                     group_id="g",
                     episode_id=f"e{i}",
                     step=step,
                 )
             )
-    policy.close()
     return rows
 
 
 @pytest.fixture(scope="module")
-def rows(model_dir: Path) -> list[Row]:
-    return sampled_rows(model_dir)
+def rows(model_dir: Path) -> Iterator[list[Row]]:
+    policy = TransformersPolicy(load_learner_model(settings(model_dir)))
+    yield sampled_rows(policy)
+    policy.close()
 
 
 def weights(learner: Learner) -> dict[str, torch.Tensor]:
@@ -140,6 +142,25 @@ def test_the_loss_is_the_mean_over_all_tokens(model_dir: Path, rows: list[Row]) 
     tokens = sum(len(row.token_ids) for row in rows)
     expected = -sum(row.advantage * len(row.token_ids) for row in rows) / tokens
     assert metrics["loss"] == pytest.approx(expected, abs=1e-4)  # every ratio is 1 before the first step
+
+
+@pytest.mark.parametrize("freeze_vision", [True, False])
+def test_the_sampler_sees_every_update_also_of_the_tower(model_dir: Path, freeze_vision: bool) -> None:
+    config = settings(model_dir, freeze_vision=freeze_vision, beta=0.1, num_mini_batches=1)
+    learner = learner_of(config)
+    policy = TransformersPolicy(learner.model)
+    tower = "model.visual.merger.linear_fc1.weight"
+    before = learner.model.network.get_parameter(tower).detach().clone()
+    kl = []
+    for _ in range(3):
+        metrics = learner.update(sampled_rows(policy), SCREENSHOTS)
+        policy.bump_version()
+        kl.append(metrics["kl"])
+        assert metrics["sampling/sampling_logp_difference/max"] < 1e-5
+    assert kl[0] == pytest.approx(0, abs=1e-6)
+    assert kl[2] > kl[0], "the reference must stay what it was"
+    assert torch.equal(before, learner.model.network.get_parameter(tower)) == freeze_vision
+    policy.close()
 
 
 def test_a_gradient_that_is_not_finite_is_skipped_and_counted(model_dir: Path, rows: list[Row]) -> None:
