@@ -102,10 +102,11 @@ def token_logprobs(
         share_prefixes: compute common beginnings once; off, every row is computed alone.
 
     Raises:
-        DataError: no row, a row without completion, or a screenshot that is not there.
+        DataError: no row, a row without completion, a completion with a token that can never be sampled,
+            or a screenshot that is not there.
         ImageTokenError: placeholders and features of a row disagree.
     """
-    _check_rows(rows, screenshots)
+    _check_rows(model, rows, screenshots)
     shown = {sha256: screenshots[sha256] for row in rows for sha256 in row.image_sha256s}
     features = model.encode_images(shown.values(), reuse=model.vision_frozen)
     sequences = [
@@ -212,7 +213,9 @@ def _entropy(logprobs_NV: torch.Tensor) -> torch.Tensor:
     return -(logprobs_NV.exp() * logprobs_NV.clamp(min=torch.finfo(logprobs_NV.dtype).min)).sum(dim=-1)
 
 
-def _check_rows(rows: Sequence[TokenRow], screenshots: Mapping[str, Screenshot]) -> None:
+def _check_rows(
+    model: VisionLanguageModel, rows: Sequence[TokenRow], screenshots: Mapping[str, Screenshot]
+) -> None:
     if not rows:
         raise DataError("no rows to compute log-probabilities of; skip the update instead")
     for i, row in enumerate(rows):
@@ -222,6 +225,12 @@ def _check_rows(rows: Sequence[TokenRow], screenshots: Mapping[str, Screenshot])
             raise ImageTokenError(
                 f"row {i} names {len(row.image_sha256s)} pictures but has {len(row.image_grids)} grids; "
                 "drop it"
+            )
+        if (token := model.first_forbidden(row.token_ids)) is not None:
+            kind = ImageTokenError if token == model.image_token_id else DataError
+            raise kind(
+                f"row {i} has {model.tokenizer.decode([token])!r} (token {token}) in its completion, which "
+                "has probability 0 because it can never be sampled; drop the row, or leave the token out"
             )
         for sha256 in row.image_sha256s:
             if sha256 not in screenshots:

@@ -76,7 +76,9 @@ class VisionLanguageModel:
         self.merge_size = int(network.config.vision_config.spatial_merge_size)
         pad = self.tokenizer.pad_token_id
         self.pad_token_id = int(self.end_token_id if pad is None else pad)
-        self.allowed_V = self._allowed_tokens().to(self.device)
+        allowed_V = self._allowed_tokens()
+        self._allowed_ids = frozenset(torch.nonzero(allowed_V).flatten().tolist())
+        self.allowed_V = allowed_V.to(self.device)
         self._suppression_V = torch.zeros(len(self.allowed_V), device=self.device).masked_fill(
             ~self.allowed_V, -torch.inf
         )
@@ -151,6 +153,10 @@ class VisionLanguageModel:
         for sha256, features in found.items():
             self._remember(sha256, features)
         return found
+
+    def first_forbidden(self, token_ids: Iterable[int]) -> int | None:
+        """The first of these tokens that can never be written, or None."""
+        return next((token for token in token_ids if token not in self._allowed_ids), None)
 
     def log_softmax(self, logits: torch.Tensor) -> torch.Tensor:
         """Log-probabilities over the tokens that can be written, float32, at temperature 1."""

@@ -149,17 +149,19 @@ def test_the_screenshot_matters(model: VisionLanguageModel) -> None:
         assert (result.logprobs_BT[0] - result.logprobs_BT[1]).abs().max() > 1e-3
 
 
-def test_training_gives_suppressed_tokens_no_probability(model: VisionLanguageModel) -> None:
+def test_suppressed_tokens_have_no_probability_and_cannot_be_learnt(model: VisionLanguageModel) -> None:
     rows, _ = _sampled_rows(model, n=1)
-    image_token = model.image_token_id
-    writes_image = PlainTokenRow(
+    logprobs_V = model.log_softmax(torch.randn(len(model.allowed_V)))
+    assert (logprobs_V[~model.allowed_V] == -torch.inf).all()
+    assert torch.isclose(logprobs_V[model.allowed_V].exp().sum(), torch.tensor(1.0))
+    impossible = PlainTokenRow(
         prompt_token_ids=rows[3].prompt_token_ids,
         image_grids=(),
         image_sha256s=(),
-        token_ids=(model.pad_token_id,),
+        token_ids=(*rows[3].token_ids, model.pad_token_id),
     )
-    assert token_logprobs(model, [writes_image], {}).logprobs_BT[0, 0] == -torch.inf
-    assert not model.allowed_V[image_token]
+    with pytest.raises(DataError, match=r"<\|endoftext\|>.* can never be sampled"):
+        token_logprobs(model, [impossible], {})
     entropy = token_logprobs(model, rows, SCREENSHOTS, entropy=True).entropy_BT
     assert entropy is not None
     assert entropy.isfinite().all()
