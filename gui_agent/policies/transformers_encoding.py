@@ -63,6 +63,7 @@ class PromptEncoder:
 
     Attributes:
         num_images: pictures put into prompts so far, repeats included.
+        seen_images: sha256 of the distinct ones among them.
         num_escaped: structural tokens found spelled out in text, and taken apart.
     """
 
@@ -76,6 +77,7 @@ class PromptEncoder:
         self.image_token_id = int(self._tokenizer.convert_tokens_to_ids(IMAGE_PLACEHOLDER))
         self.end_token_id = _end_of_turn_id(self._tokenizer)
         self.num_images = 0
+        self.seen_images: set[str] = set()
         self.num_escaped = 0
 
     def encode(self, prompt: Prompt) -> EncodedPrompt:
@@ -105,6 +107,7 @@ class PromptEncoder:
                 f"placeholders; use the chat template of a Qwen-VL checkpoint"
             )
         self.num_images += len(images)
+        self.seen_images.update(image.sha256 for image in images)
         return EncodedPrompt(
             token_ids=tuple(token_ids),
             screenshots=screenshots,

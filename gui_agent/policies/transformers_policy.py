@@ -44,6 +44,7 @@ class PolicyCounters:
 
     Attributes:
         images_prompted: pictures in all prompts, repeats included.
+        images_unique: distinct pictures among them.
         images_decoded: screenshots decoded and cut into patches.
         images_encoded: passes of one picture through the vision tower, training included.
         images_dropped: pictures lost on the way; always 0, a loss raises `ImageTokenError`.
@@ -53,6 +54,7 @@ class PolicyCounters:
     """
 
     images_prompted: int
+    images_unique: int
     images_decoded: int
     images_encoded: int
     images_dropped: int
@@ -113,6 +115,7 @@ class TransformersPolicy:
         """What was done so far."""
         return PolicyCounters(
             images_prompted=self.model.prompts.num_images,
+            images_unique=len(self.model.prompts.seen_images),
             images_decoded=self.model.images.num_decoded,
             images_encoded=self.model.num_images_encoded,
             images_dropped=0,
