@@ -156,16 +156,17 @@ class TurnWriter:
     def _answer(self, name: str, x: int, y: int, geometry: ScreenGeometry) -> AnswerTokens:
         text = self._format.render(Click(x=x, y=y), name or None, geometry)
         tokens = self._tokens(text)
-        numbers = [token for token in tokens if self._model.prompts.decode((token,)).strip().isdigit()]
         name_tokens = self._tokens(name)
-        if len(numbers) < 2 or tokens[: len(name_tokens)] != name_tokens:
+        command = tokens[len(name_tokens) :]
+        numbers = [token for token in command if self._model.prompts.decode((token,)).strip().isdigit()]
+        if len(numbers) != 2 or tokens[: len(name_tokens)] != name_tokens:
             raise ConfigError(
                 "dense grounding needs answers that begin with the name and hold one token per coordinate, "
                 f"but format {self._format.name!r} writes {text!r}, read as {len(tokens)} tokens; "
                 "use the compact format and a tiny model with its vocabulary, or set dense to none"
             )
         return AnswerTokens(
-            token_ids=tokens, num_name_tokens=len(name_tokens), x_token=numbers[-2], y_token=numbers[-1]
+            token_ids=tokens, num_name_tokens=len(name_tokens), x_token=numbers[0], y_token=numbers[1]
         )
 
     def _opening(self, goal: str) -> _Opening:

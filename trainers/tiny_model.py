@@ -26,6 +26,7 @@ from transformers import (
 
 from gui_agent.errors import ConfigError
 from gui_agent.policies.transformers_images import PROCESSOR_CLASSES
+from gui_agent.policy import ImageBudget
 
 Family = Literal["qwen2_5_vl", "qwen3_vl"]
 
@@ -130,6 +131,14 @@ class TinyModelConfig:
                 f"{self.vision_heads} vision heads"
             )
 
+    @property
+    def image_budget(self) -> ImageBudget:
+        """How pictures are resized for the model."""
+        factor = self.patch_size_px * _MERGE_SIZE
+        return ImageBudget(
+            factor=factor, min_pixels=4 * factor**2, max_pixels=self.max_image_tokens * factor**2
+        )
+
 
 def build_tiny_model(config: TinyModelConfig, corpus: Iterable[str], out_dir: str | Path, seed: int) -> Path:
     """Build a model with random weights and save it with its tokenizer and processor.
@@ -206,14 +215,13 @@ def build_tokenizer(config: TinyModelConfig, corpus: Iterable[str]) -> Qwen2Toke
 
 
 def _processor(config: TinyModelConfig, tokenizer: Qwen2Tokenizer) -> Any:
-    pixels_per_token = (config.patch_size_px * _MERGE_SIZE) ** 2
     image_processor = Qwen2VLImageProcessorPil(
         patch_size=config.patch_size_px,
         merge_size=_MERGE_SIZE,
         temporal_patch_size=_TEMPORAL_PATCH_SIZE,
         size={
-            "shortest_edge": 4 * pixels_per_token,
-            "longest_edge": config.max_image_tokens * pixels_per_token,
+            "shortest_edge": config.image_budget.min_pixels,
+            "longest_edge": config.image_budget.max_pixels,
         },
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],

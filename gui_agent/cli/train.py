@@ -15,6 +15,7 @@ from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
 from gui_agent.agent import FlatAgent
 from gui_agent.cli.agents import lock_step_devices
 from gui_agent.cli.devices import open_devices
+from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Task, TaskSource
 from gui_agent.errors import ConfigError
 from gui_agent.formats.compact import CompactFormat, compact_vocabulary
@@ -102,14 +103,12 @@ class Grounding(GroundingConfig):
                 f"a tiny model speaks the compact format, not {self.format!r}; give --format compact, "
                 "or --model with a pretrained checkpoint"
             )
-        largest = max(max(each.screenshot.width_px, each.screenshot.height_px) for each in screens)
+        config = TinyModelConfig(family=self.family, number_tokens=0, bpe_vocab_size=_BPE_VOCAB_SIZE)  # type: ignore[arg-type]
+        sizes = {(each.screenshot.width_px, each.screenshot.height_px) for each in screens}
+        seen = [ScreenGeometry.of(width, height, config.image_budget) for width, height in sizes]
+        largest = max(max(each.resized_width_px, each.resized_height_px) for each in seen)
         words = compact_vocabulary(max_coordinate=largest - 1, snap_px=prompt_format.options.snap_px)
-        config = TinyModelConfig(
-            family=self.family,  # type: ignore[arg-type]
-            macro_tokens=tuple(words),
-            number_tokens=0,
-            bpe_vocab_size=_BPE_VOCAB_SIZE,
-        )
+        config = replace(config, macro_tokens=tuple(words))
         return build_tiny_model(config, _corpus(suite, screens), self.output_dir / "initial", self.seed)
 
 
