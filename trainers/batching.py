@@ -22,10 +22,13 @@ class TokenBudget:
     Attributes:
         max_tokens: padded tokens; a longer row goes alone.
         share_prefixes: rows with equal prompts take the tokens of one prompt.
+        gather_screens: keep rows that show the same screenshots together, at the price of more padding:
+            right where a forward pass encodes its pictures, idle where features are remembered.
     """
 
     max_tokens: int
     share_prefixes: bool = False
+    gather_screens: bool = True
 
     def cost(self, rows: Sequence[Row]) -> int:
         """Padded tokens of a forward pass over these rows."""
@@ -116,7 +119,7 @@ def plan_steps(rows: Sequence[Row], *, rows_per_step: int, budget: TokenBudget, 
 
 
 def micro_batches(rows: Sequence[Row], budget: TokenBudget) -> Iterator[tuple[Row, ...]]:
-    """Forward passes over rows: one role each, neighbours share screenshots, within the budget."""
+    """Forward passes over rows: one role each, within the budget, see `TokenBudget`."""
     current: list[Row] = []
     num_units, longest = 0, 0
     for unit in _units_by_length(rows, budget):
@@ -132,10 +135,12 @@ def micro_batches(rows: Sequence[Row], budget: TokenBudget) -> Iterator[tuple[Ro
 
 
 def _units_by_length(rows: Sequence[Row], budget: TokenBudget) -> Iterable[list[Row]]:
-    """Units in clusters of one role and the same screenshots, short clusters first to pad little."""
-    grouped = [list(budget.units(cluster)) for cluster in clusters(rows)]
-    grouped.sort(key=lambda units: (units[0][0].role.value, max(_length(unit) for unit in units)))
-    return itertools.chain.from_iterable(grouped)
+    """Units of one role after the other, short ones first to pad little."""
+    gathered = [list(budget.units(cluster)) for cluster in clusters(rows)]
+    if not budget.gather_screens:
+        gathered = [[unit] for units in gathered for unit in units]
+    gathered.sort(key=lambda units: (units[0][0].role.value, max(_length(unit) for unit in units)))
+    return itertools.chain.from_iterable(gathered)
 
 
 def _mini_batch(rows: Sequence[Row], budget: TokenBudget) -> MiniBatch:

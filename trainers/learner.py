@@ -425,7 +425,11 @@ def keep_quiet_without_terminal() -> None:
 
 def token_budget(config: LearnerConfig) -> TokenBudget:
     """How much goes into one forward pass."""
-    return TokenBudget(max_tokens=config.max_tokens_per_batch, share_prefixes=config.share_prefixes)
+    return TokenBudget(
+        max_tokens=config.max_tokens_per_batch,
+        share_prefixes=config.share_prefixes,
+        gather_screens=not config.freeze_vision,
+    )
 
 
 def build_accelerator(config: LearnerConfig) -> Accelerator:
