@@ -23,7 +23,7 @@ class TokenBudget:
         max_tokens: padded tokens; a longer row goes alone.
         share_prefixes: rows with equal prompts take the tokens of one prompt.
         gather_screens: keep rows that show the same screenshots together, at the price of more padding:
-            right where a forward pass encodes its pictures, idle where features are remembered.
+            right where a forward pass encodes its pictures or shares beginnings of prompts.
     """
 
     max_tokens: int

@@ -428,7 +428,7 @@ def token_budget(config: LearnerConfig) -> TokenBudget:
     return TokenBudget(
         max_tokens=config.max_tokens_per_batch,
         share_prefixes=config.share_prefixes,
-        gather_screens=not config.freeze_vision,
+        gather_screens=config.share_prefixes or not config.freeze_vision,
     )
 
 
