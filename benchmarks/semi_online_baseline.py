@@ -110,7 +110,7 @@ class SemiOnlineGRPOTrainer(GRPOTrainer):
     matcher_name: str
     patch_budget: int
     budget: ImageBudget
-    num_rows = 0
+    num_rows = num_tokens = 0
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         # The sampler hands over each task `num_generations` times in a row.
@@ -128,6 +128,7 @@ class SemiOnlineGRPOTrainer(GRPOTrainer):
         for row, advantage in zip(rows, ui_s1_advantages(rows), strict=True):
             row.advantage = advantage
         self.num_rows = len(rows)
+        self.num_tokens = sum(len(row.prompt_ids) + len(row.completion_ids) for row in rows)
         return self.training_batch(rows)
 
     def _take_step(self, rollouts: list[Rollout], step: int) -> list[StepRow]:
@@ -264,7 +265,7 @@ def build_trainer(
 
 def train(trainer: SemiOnlineGRPOTrainer, probe: Probe) -> None:
     """Train to the end; the probe is marked after every optimiser step."""
-    trainer.add_callback(_EveryStep(lambda: probe.mark(rows=trainer.num_rows)))
+    trainer.add_callback(_EveryStep(lambda: probe.mark(rows=trainer.num_rows, tokens=trainer.num_tokens)))
     trainer.train()
 
 

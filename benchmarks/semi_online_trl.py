@@ -62,7 +62,7 @@ def measure_ours(folder: Path, setting: Setting, output_dir: Path) -> Probe:
 
     def evaluator_for(_: TimedPolicy) -> Evaluator:
         async def evaluate(_: int) -> Mapping[str, float]:
-            probe.mark(rows=0)
+            probe.mark()
             return {}
 
         return evaluate
@@ -70,7 +70,7 @@ def measure_ours(folder: Path, setting: Setting, output_dir: Path) -> Probe:
     source = replay_groups(config, replay_tasks(config), training)
     result = asyncio.run(training.run(source, EstimatorCredit(config), evaluator_for=evaluator_for))
     for iteration, line in zip(probe.iterations, read_metrics(result.metrics_path), strict=True):
-        iteration["rows"] = line["rows"]
+        iteration["rows"], iteration["tokens"] = line["rows"], line["num_tokens"]
     return probe
 
 
@@ -194,7 +194,6 @@ def _trainer(folder: Path, setting: Setting, output_dir: Path) -> Any:
 def run_side(side: str, folder: Path, setting: Setting) -> dict[str, Any]:
     """In a process of its own: measure or check."""
     torch.set_num_threads(1)
-    loaded_mib = peak_rss_mib()
     with tempfile.TemporaryDirectory() as output:
         if side == "check":
             return check(folder, setting, Path(output))
@@ -202,7 +201,7 @@ def run_side(side: str, folder: Path, setting: Setting) -> dict[str, Any]:
     return {
         "iterations": probe.iterations[1:],
         "peak_rss_mib": round(peak_rss_mib()),
-        "imports_mib": round(loaded_mib),
+        "loaded_mib": round(probe.loaded_mib),
     }
 
 
@@ -221,12 +220,13 @@ def summary(runs: list[dict[str, Any]], setting: Setting) -> dict[str, Any]:
         "cpu_s": round(best["cpu_s"], 2),
         "wall_s": round(min(iteration["wall_s"] for iteration in iterations), 2),
         "rows": best["rows"],
+        "tokens_per_row": round(best["tokens"] / best["rows"], 1),
         "rows_per_cpu_s": round(best["rows"] / best["cpu_s"], 1),
         "images_preprocessed": best["images_preprocessed"],
         "images_encoded": best["images_encoded"],
         "distinct_screenshots": setting.groups * setting.steps,
         "peak_rss_mib": min(run["peak_rss_mib"] for run in runs),
-        "imports_mib": min(run["imports_mib"] for run in runs),
+        "peak_rss_growth_mib": min(run["peak_rss_mib"] - run["loaded_mib"] for run in runs),
         "cpu_s_of_all": sorted(round(iteration["cpu_s"], 2) for iteration in iterations),
     }
 

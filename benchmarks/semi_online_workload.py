@@ -128,15 +128,17 @@ class Probe:
         self._preprocessed = self._encoded = 0
         self._count_preprocessing(type(load_processor(model_dir).image_processor))
         visual.register_forward_hook(self._count_encoding, with_kwargs=True)
+        self.loaded_mib = peak_rss_mib()
         self._reset()
 
-    def mark(self, *, rows: int) -> None:
-        """An iteration with so many rows is over."""
+    def mark(self, *, rows: int = 0, tokens: int = 0) -> None:
+        """An iteration with so many rows, and tokens in their prompts and answers, is over."""
         self.iterations.append(
             {
                 "cpu_s": time.process_time() - self._cpu_s,
                 "wall_s": time.perf_counter() - self._wall_s,
                 "rows": rows,
+                "tokens": tokens,
                 "images_preprocessed": self._preprocessed,
                 "images_encoded": self._encoded,
             }
