@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from gui_agent.errors import ConfigError
 from gui_agent.observation import Screenshot
 
 
@@ -81,7 +82,10 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0 or self.max_new_tokens < 1:
-            raise ValueError(f"impossible sampling settings: {self}")
+            raise ConfigError(
+                f"impossible sampling settings: {self}; expected temperature 0 or more, top_p above 0 and at "
+                "most 1, top_k 0 or more, max_new_tokens 1 or more"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -145,6 +145,8 @@ class LearnerConfig:
         self._require(self.max_cpu_s >= 0, "max_cpu_s", "0 (no limit) or more")
         self._require(self.logging_steps >= 1, "logging_steps", "1 or more")
         self._require(self.save_steps >= 0, "save_steps", "0 (last only) or more")
+        self._require(self.eval_steps >= 0, "eval_steps", "0 (never) or more")
+        self._require(self.max_steps >= -1, "max_steps", "-1 (no limit), 0 or more")
         unknown = sorted(set(self.report_to) - REPORTER_NAMES)
         self._require(not unknown, "report_to", f"any of {', '.join(sorted(REPORTER_NAMES))}")
         decays = self.lr_scheduler_type is not SchedulerType.CONSTANT
@@ -225,6 +227,11 @@ class RLConfig(LearnerConfig):
         super().__post_init__()
         self._require(self.groups_per_update >= 1, "groups_per_update", "1 or more")
         self._require(self.num_mini_batches >= 1, "num_mini_batches", "1 or more")
+        self._require(self.num_train_epochs >= 1, "num_train_epochs", "1 or more")
+        self._require(self.max_updates >= -1, "max_updates", "-1 (num_train_epochs decides), 0 or more")
+        self._require(self.max_completion_length >= 1, "max_completion_length", "1 or more")
+        self._require(self.max_batch_size >= 1, "max_batch_size", "1 or more")
+        self._require(self.max_concurrency >= 1, "max_concurrency", "1 or more")
         self._require(self.gamma is None or 0 <= self.gamma <= 1, "gamma", "a discount in [0, 1]")
         self._require(self.filter_std >= 0 or self.filter_std == -1, "filter_std", "-1 (keep all), 0 or more")
         self._require(self.max_num_gen_batches >= 1, "max_num_gen_batches", "1 or more")
@@ -333,6 +340,7 @@ class SFTConfig(LearnerConfig):
         super().__post_init__()
         self._require(self.num_train_epochs >= 1, "num_train_epochs", "1 or more")
         self._require(self.rows_per_step >= 1, "rows_per_step", "1 or more")
+        self._require(self.max_trajectories >= 0, "max_trajectories", "0 (all) or more")
 
 
 def config_to_dict(config: LearnerConfig) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from gui_agent.errors import ConfigError
+import warnings
+from collections.abc import Sequence
+
+from gui_agent.device import Verdict
+from gui_agent.errors import ConfigError, DataError
 from trajectories.records import Trajectory
 from trajectories.store import TrajectoryStore
 
@@ -11,7 +15,8 @@ def chosen_trajectories(store: TrajectoryStore, *, split: str, limit: int) -> li
     """The first `limit` trajectories (0: all) of a split ("": any).
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none of that split.
+        DataError: the store is empty.
     """
     splits: set[str] = set()
     chosen: list[Trajectory] = []
@@ -19,7 +24,30 @@ def chosen_trajectories(store: TrajectoryStore, *, split: str, limit: int) -> li
         splits.add(trajectory.split)
         if split in ("", trajectory.split) and (limit == 0 or len(chosen) < limit):
             chosen.append(trajectory)
+    if not splits:
+        raise DataError(
+            f"{store.path} has no trajectory at all; fill it with gui-agent collect or gui-agent data convert"
+        )
     if not chosen:
-        found = ", ".join(repr(name) for name in sorted(splits)) or "no trajectory at all"
+        found = ", ".join(repr(name) for name in sorted(splits))
         raise ConfigError(f'{store.path} has no trajectory of split {split!r}; it has {found}; "" takes all')
     return chosen
+
+
+def successful(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Those that reached their goal: nobody should imitate the others, and a warning counts them.
+
+    Raises:
+        DataError: there is none.
+    """
+    good = [trajectory for trajectory in trajectories if trajectory.outcome.verdict is Verdict.SUCCESS]
+    left_out = len(trajectories) - len(good)
+    words = f"{left_out} of {len(trajectories)} trajectories did not succeed or were not scored"
+    if not good:
+        raise DataError(
+            f"{words}, and none is left to imitate; record successful ones with gui-agent collect "
+            "--only-success"
+        )
+    if left_out:
+        warnings.warn(f"{words} and are left out: they are nothing to imitate", stacklevel=2)
+    return good

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, PolicyError
 from trainers.checkpoint import Checkpoints, TrainerState, load_config, load_state
 from trainers.config import LearnerConfig, config_to_dict
 from trainers.learner import MODEL_FOLDER, Learner
@@ -153,12 +153,29 @@ class RunFolder:
         return path
 
     def export(self) -> Path:
-        """Write the finished model, adapters merged, and return its folder."""
+        """Write the finished model, adapters merged, and return its folder.
+
+        Raises:
+            PolicyError: no optimiser step could be made, because no gradient was finite.
+        """
+        self._refuse_weights_that_never_changed()
         folder = self._config.output_dir / MODEL_FOLDER
         if self.is_main:
             self._learner.export(folder)
         self._learner.accelerator.wait_for_everyone()
         return folder
+
+    def _refuse_weights_that_never_changed(self) -> None:
+        optimizer = self._learner.optimizer
+        if not optimizer.num_skipped:
+            return
+        words = f"{optimizer.num_skipped} of {optimizer.num_steps} optimiser steps had no finite gradient"
+        if optimizer.num_skipped == optimizer.num_steps:
+            raise PolicyError(
+                f"{words}, so nothing was learned; the weights of {self._config.model} hold NaN or overflow: "
+                "start from another checkpoint, or lower learning_rate"
+            )
+        warnings.warn(f"{words} and were skipped; a lower learning_rate may help", stacklevel=3)
 
     def _refuse_to_overwrite(self) -> None:
         """A new run needs a new folder; one that died before its first checkpoint begins anew."""

@@ -21,7 +21,7 @@ from trainers.config import SFTConfig
 from trainers.learner import Learner, build_accelerator, load_learner_model, token_budget
 from trainers.loop import StopCause, TrainResult
 from trainers.metrics import Stopwatch
-from trainers.recordings import chosen_trajectories
+from trainers.recordings import chosen_trajectories, successful
 from trainers.rows import Row
 from trainers.run_folder import RunFolder
 from trajectories.replay import ReplayTask
@@ -42,10 +42,11 @@ def train_sft(config: SFTConfig) -> TrainResult:
     Raises:
         ConfigError: a name, folder or combination of settings is impossible.
         ReplayError: a recording lacks pictures or actions.
+        DataError: no recording succeeded.
     """
     get_format(config.format)  # a wrong name is told before the weights are read
     store = TrajectoryStore.open(config.data)
-    trajectories = chosen_trajectories(store, split=config.split, limit=config.max_trajectories)
+    trajectories = successful(chosen_trajectories(store, split=config.split, limit=config.max_trajectories))
     stopwatch = Stopwatch()
     accelerator = build_accelerator(config)
     model = load_learner_model(config, accelerator=accelerator)

@@ -174,6 +174,9 @@ async def _in_parallel(
     async def work() -> None:
         for number, job in pending:
             finished.put_nowait((number, await run(job)))
+            if finished.qsize() > width:
+                # Devices that answer at once never suspend: let results be taken and Ctrl-C be heard.
+                await asyncio.sleep(0)
 
     workers = [asyncio.ensure_future(work()) for _ in range(min(width, len(jobs)))]
     for worker in workers:

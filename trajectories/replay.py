@@ -26,7 +26,7 @@ from gui_agent.device import (
     Task,
     Verdict,
 )
-from gui_agent.errors import ConfigError, DeviceError, ReplayError
+from gui_agent.errors import ConfigError, DataError, DeviceError, ReplayError
 from gui_agent.matching import MatchResult
 from gui_agent.observation import Observation, Screenshot
 from trajectories.records import Trajectory
@@ -252,11 +252,11 @@ class ReplaySource:
             successful_only: leave out recordings that failed at their own task (listed in `refused`).
             single_step: one task per step, with the expert's earlier steps as history.
             on_damage: "raise" at the first recording that cannot be replayed, or "skip" it and list it
-                in `refused`.
+                in `refused`; pictures are then decoded here, not only looked for.
 
         Raises:
-            ReplayError: see `on_damage`.
-            ConfigError: there are no screenshots to show, or no recording is left.
+            ReplayError: see `on_damage`, or no recording is left.
+            ConfigError: there are no screenshots to show.
         """
         pictures = screenshots if screenshots is not None else getattr(trajectories, "screenshots", None)
         if pictures is None:
@@ -273,7 +273,9 @@ class ReplaySource:
                 continue
             try:
                 task = ReplayTask.from_trajectory(trajectory, pictures)
-            except ReplayError as error:
+                if on_damage == "skip":
+                    task.check_pictures()
+            except DataError as error:
                 if on_damage == "raise":
                     raise
                 self.refused.append(Refusal(episode_id=trajectory.episode_id, reason=str(error)))
@@ -281,9 +283,10 @@ class ReplaySource:
             tasks = task.single_steps() if single_step else [task]
             self._tasks.setdefault(trajectory.template, []).extend(tasks)
         if not self._tasks:
-            first = f"; first refusal: {self.refused[0].reason}" if self.refused else ""
-            raise ConfigError(
-                f"nothing to replay: {len(self.refused)} recordings were refused and none is left{first}"
+            first = f"; the first because of {self.refused[0].reason}" if self.refused else ""
+            raise ReplayError(
+                f"nothing to replay: {len(self.refused)} recordings were refused and none is left{first}; "
+                "replay needs complete recordings of success, such as gui-agent collect --only-success keeps"
             )
 
     @property

@@ -85,6 +85,11 @@ class ReplayTask:
             )
         return screenshot
 
+    def check_pictures(self) -> None:
+        """Decode every picture once; `DataError` at the first that is missing or damaged."""
+        for frame in self.earlier + self.frames:
+            self.picture(frame).image()
+
     @classmethod
     def from_trajectory(cls, trajectory: Trajectory, screenshots: Mapping[str, Screenshot]) -> ReplayTask:
         """Make a task of a recording.

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from gui_agent.errors import DataError
+from gui_agent.errors import DataError, ImageDecodeError
 from gui_agent.observation import Screenshot
 
 _SUFFIXES: Final = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
@@ -90,6 +90,12 @@ def _read(file: Path, sha256: str) -> Screenshot:
             f"{file}: the {len(data)} bytes have SHA-256 {found[:12]}…, not that of its name; the file "
             "is damaged: restore it from a copy, or remove the steps that show it"
         )
-    with Image.open(io.BytesIO(data)) as image:  # reads the header only
-        width_px, height_px = image.size
+    try:
+        with Image.open(io.BytesIO(data)) as image:  # reads the header only
+            width_px, height_px = image.size
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageDecodeError(
+            f"{file}: the {len(data)} bytes are no PNG, JPEG or WebP picture; restore the file from a copy, "
+            "or remove the steps that show it"
+        ) from error
     return Screenshot(data=data, width_px=width_px, height_px=height_px)

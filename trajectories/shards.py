@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gui_agent.errors import DataError
-from trajectories.rows import Row
+from trajectories.rows import COMPLETIONS, EPISODES, STEPS, Row
 
 TABLES: Final = ("completions", "steps", "episodes")
 """In the order of writing: the episodes shard is the commit."""
+SCHEMAS: Final = {"completions": COMPLETIONS, "steps": STEPS, "episodes": EPISODES}
+"""Columns of each table."""
 
 
 @dataclass(slots=True)
@@ -59,7 +61,11 @@ def read_shard(file: Path, columns: Sequence[str] | None = None) -> Any:
         DataError: the file is missing, truncated or damaged.
     """
     try:
-        return pq.read_table(file, columns=None if columns is None else list(columns), partitioning=None)
+        table = pq.read_table(file, columns=None if columns is None else list(columns), partitioning=None)
+        schema = SCHEMAS[file.name.partition("-")[0]]
+        if missing := sorted(set(columns or schema.names) - set(table.column_names)):
+            raise pa.ArrowInvalid(f"the columns {', '.join(missing)} are missing")
+        return table
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{file}: the shard is missing, truncated or damaged ({str(error).splitlines()[0]}); restore "

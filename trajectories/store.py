@@ -114,7 +114,8 @@ class TrajectoryStore:
         path = Path(path)
         if path.exists() and not _is_free(path):
             raise DataError(
-                f"{path} exists and is not empty; open it with TrajectoryStore.open, or choose another folder"
+                f"{path} exists and is not empty; choose another folder for the new store "
+                "(TrajectoryStore.open opens one that is there)"
             )
         path.mkdir(parents=True, exist_ok=True)
         meta = {
@@ -417,14 +418,19 @@ def _read_meta(path: Path) -> dict[str, Any]:
     file = path / "meta.json"
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{path} is no trajectory store: it has no meta.json; check the path") from error
     except ValueError as error:
         raise DataError(f"{file} is damaged ({error}); restore it from a copy") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise DataError(f"{file} does not say format {FORMAT!r}; {path} is no trajectory store")
-    if meta["schema_version"] > SCHEMA_VERSION:
-        raise _too_new(file, meta["schema_version"])
+    version_found = meta.get("schema_version")
+    if not isinstance(version_found, int):
+        raise DataError(
+            f"{file} is damaged: schema_version is {version_found!r}, not a number; restore it from a copy"
+        )
+    if version_found > SCHEMA_VERSION:
+        raise _too_new(file, version_found)
     return meta
 
 

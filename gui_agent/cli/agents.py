@@ -43,6 +43,13 @@ class AgentOptions:
     device: str = "cpu"
     dtype: str = "float32"
 
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ConfigError(f"temperature is {self.temperature}; expected 0 (most likely token) or more")
+        for name in ("max_completion_length", "max_batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
+
     def require_model(self) -> None:
         """Check what can be checked without loading anything.
 
@@ -50,7 +57,7 @@ class AgentOptions:
             ConfigError: no model is named, or the format is not known.
         """
         if not self.model:
-            raise ConfigError("no model: give --model with a checkpoint folder, a hub name or a served name")
+            raise ConfigError("no model: give --agent.model with a folder, a hub name or a served name")
         get_format(self.format)
 
     @property

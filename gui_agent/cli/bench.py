@@ -11,7 +11,7 @@ import yaml
 
 from eval.results import ResultRow, append_result, read_results, results_table
 from gui_agent.cli.chain import Chain
-from gui_agent.cli.config import option
+from gui_agent.cli.config import load_command, option
 from gui_agent.cli.experiment import Stage
 from gui_agent.cli.recipes import parse_yaml
 from gui_agent.cli.schema import did_you_mean
@@ -109,6 +109,12 @@ class Bench:
             if name not in names:
                 raise ConfigError(f"{self.grid} has no method {name!r}; {did_you_mean(name, names)}")
         methods = [method for method in grid.methods if not self.only or method.name in self.only]
+        for method in methods:  # now, not when its turn comes after hours
+            load_command(
+                method.command or "train sft",
+                recipe=grid.recipe,
+                overrides={"model": "warm_start/model"} | dict(method.settings),
+            )
         return Grid(recipe=grid.recipe, seeds=self.seeds or grid.seeds, methods=methods)
 
     def _row(self, chain: Chain, grid: Grid, method: Method) -> ResultRow:
@@ -158,19 +164,32 @@ def read_grid(path: Path) -> Grid:
         raise ConfigError(f"{path}: no grid can be read here ({error})") from error
     if not isinstance(data, dict) or set(data) - {"recipe", "seeds", "methods"} or "methods" not in data:
         raise ConfigError(f"{path}: a grid has the keys recipe, seeds and methods")
+    if not isinstance(data.get("recipe"), str):
+        raise ConfigError(f"{path}: recipe is {data.get('recipe')!r}; expected a name such as quickstart")
+    seeds = data.get("seeds", [0])
+    if not isinstance(seeds, list) or not seeds or any(type(seed) is not int or seed < 0 for seed in seeds):
+        raise ConfigError(f"{path}: seeds is {seeds!r}; expected a list of numbers such as [0, 1, 2]")
+    if not isinstance(data["methods"], dict) or not data["methods"]:
+        raise ConfigError(f"{path}: methods is {data['methods']!r}; expected names, each with its settings")
     methods = [_method(path, str(name), said or {}) for name, said in data["methods"].items()]
-    names = [method.name for method in methods]
-    for method in methods:
-        if method.same_cpu_as and method.same_cpu_as not in names:
+    for position, method in enumerate(methods):
+        earlier = [each.name for each in methods[:position] if each.command]
+        if method.same_cpu_as and method.same_cpu_as not in earlier:
             raise ConfigError(
-                f"{path}: {method.name}: same_cpu_as names {method.same_cpu_as!r}; "
-                f"{did_you_mean(method.same_cpu_as, names)}"
+                f"{path}: {method.name}: same_cpu_as names {method.same_cpu_as!r}; expected a training that "
+                f"stands before it: {', '.join(earlier) or 'there is none'}"
             )
-    return Grid(recipe=str(data["recipe"]), seeds=tuple(data.get("seeds", (0,))), methods=methods)
+    return Grid(recipe=data["recipe"], seeds=tuple(seeds), methods=methods)
 
 
 def _method(path: Path, name: str, said: Mapping[str, Any]) -> Method:
     known = ("command", "settings", "same_cpu_as")
+    if not isinstance(said, Mapping):
+        raise ConfigError(f"{path}: {name} is {said!r}; expected the keys {', '.join(known)}")
+    if not isinstance(said.get("settings", {}), Mapping):
+        raise ConfigError(f"{path}: {name}: settings is {said['settings']!r}; expected names with values")
+    if not name or name in (".", "..") or "/" in name:
+        raise ConfigError(f"{path}: {name!r} is no name for a method: its folder is called so")
     for key in said:
         if key not in known:
             raise ConfigError(f"{path}: {name}: unknown key {key!r}; {did_you_mean(key, known)}")

@@ -18,9 +18,10 @@ from eval.live import evaluation_tasks, training_tasks
 from gui_agent.agent import Agent
 from gui_agent.cli.agents import AgentOptions, flat_agent_for, open_policy
 from gui_agent.cli.devices import default_devices, open_devices
+from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import Device, DeviceFactory, StopReason, Task, TaskSource, Verdict
-from gui_agent.errors import DeviceError
+from gui_agent.errors import ConfigError, DeviceError
 from trajectories.collect import CollectStats, EpisodeLabels, collect_episodes, demonstrator_for, group_jobs
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
@@ -72,6 +73,12 @@ class Collect:
     time_limit_s: float = 0.0
     agent: AgentOptions = field(default_factory=AgentOptions)
 
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ConfigError(f"episodes is {self.episodes}; expected 1 or more")
+        if self.time_limit_s < 0:
+            raise ConfigError(f"time_limit_s is {self.time_limit_s}; expected 0 (no limit) or more seconds")
+
     def run(self) -> int:
         """Collect and say how it went."""
         return asyncio.run(self._run())
@@ -97,6 +104,7 @@ class Collect:
 
     async def _run(self) -> int:
         source = resolve_suite(self.suite)
+        make_folder(self.output, "output")
         async with open_devices(self.devices, source) as factory:
             if not self.agent.model:
                 return await self._collect(source, factory, demonstrator_for, "oracle")
@@ -113,6 +121,7 @@ class Collect:
         tasks = [task for task in self._tasks(source) if task.task_id not in known]
         jobs = group_jobs(tasks, seed=self.seed, prefix=f"{self.split.value}-{len(store)}-")
         kept = failed = 0
+        fault = ""
         with progress_bar() as progress, _Appender(store) as appender:
             bar = progress.add_task("episodes", total=len(jobs))
             records = collect_episodes(
@@ -136,6 +145,7 @@ class Collect:
                 trajectory = record.trajectory
                 failed += trajectory.outcome.verdict is not Verdict.SUCCESS
                 if trajectory.stop is StopReason.DEVICE_FAULT:
+                    fault = fault or f"; the first: {(trajectory.fault or '').partition(chr(10))[0]}"
                     continue  # counted below; there is nothing to learn from a broken world
                 if trajectory.outcome.verdict is Verdict.SUCCESS or not self.only_success:
                     appender.add(record)
@@ -147,7 +157,7 @@ class Collect:
         if stats.lost:
             raise DeviceError(
                 f"{stats.lost} episodes were lost to device faults; the rest is in {self.output}: "
-                "run the same command again to fill the gaps"
+                f"run the same command again to fill the gaps{fault}"
             )
         return 0
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from devices.registry import resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score
+from eval.responses import count_responses
 from eval.sop import sop_from_replays
 from eval.steps import step_metrics
 from gui_agent import __version__
@@ -21,6 +22,7 @@ from gui_agent.cli.agents import AgentOptions, flat_agent_for, lock_step_devices
 from gui_agent.cli.collect import progress_bar
 from gui_agent.cli.config import plain
 from gui_agent.cli.devices import open_devices
+from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import DeviceFactory, Task
 from gui_agent.errors import ConfigError
@@ -79,6 +81,9 @@ class EvalRun:
             raise ConfigError("nothing to score: give --suite for live tasks, --data for replay, or both")
         if self.episodes_per_template < 1:
             raise ConfigError(f"episodes_per_template is {self.episodes_per_template}; expected 1 or more")
+        for name in ("max_trajectories", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
 
     def run(self) -> int:
         """Evaluate, print a table and write eval.json."""
@@ -101,15 +106,25 @@ class EvalRun:
         """All figures as JSON-ready values; they are also in `output_dir`/eval.json."""
         watch = Stopwatch()
         report: dict[str, Any] = {"code_version": __version__, "config": plain(self)}
+        self._check_inputs()
         async with open_policy(self.agent, lock_step=True) as policy:
             if self.suite:
                 report["live"] = await self._live(policy)
             if self.data is not None:
                 report["replay"] = await self._replay(policy, self.data)
         report |= {"cpu_s": round(watch.cpu_s, 2), "wall_s": round(watch.wall_s, 2)}
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         (self.output_dir / "eval.json").write_text(json.dumps(report, indent=1) + "\n")
         return report
+
+    def _check_inputs(self) -> None:
+        """Names and folders, before anything expensive is done."""
+        get_matcher(self.matcher)
+        if self.suite:
+            resolve_suite(self.suite)
+        for store in (self.data, self.training_data):
+            if store is not None:
+                TrajectoryStore.open(store)
+        make_folder(self.output_dir, "output_dir")
 
     async def _live(self, policy: Policy) -> dict[str, Any]:
         suite = resolve_suite(self.suite)
@@ -127,6 +142,7 @@ class EvalRun:
             "seen_in_training": len(records) - len(unseen),
             "resolution": _resolution(unseen),
             **_live_json(score),
+            "responses": asdict(count_responses(record.trajectory for record in records)),
         }
 
     async def _replay(self, policy: Policy, data: Path) -> dict[str, Any]:
@@ -152,6 +168,9 @@ class EvalRun:
             "refused": [asdict(refusal) for refusal in whole.refused],
             "sop": asdict(sop),
             "steps": asdict(single),
+            "responses": asdict(
+                count_responses(record.trajectory for record in (*own_history, *expert_history))
+            ),
         }
 
     async def _play(
@@ -218,6 +237,7 @@ def _print(report: dict[str, Any]) -> None:
             f"success {_percent(live['success'])} (95 % interval {bounds}) of {live['scored']} episodes, "
             f"{live['unscored']} unscored, {live['claimed_but_failed']} claimed success and failed"
         )
+        _print_responses(console, live["responses"])
     if replay := report.get("replay"):
         words = f"replay of {replay['trajectories']} trajectories, matcher {replay['matcher']}"
         table = Table("metric", "value", "95 % interval", "of", title=words)
@@ -228,7 +248,17 @@ def _print(report: dict[str, Any]) -> None:
         console.print(table)
         if replay["refused"]:
             console.print(f"{len(replay['refused'])} trajectories could not be replayed; see eval.json")
+        _print_responses(console, replay["responses"])
     console.print(f"{report['cpu_s']:.1f} CPU-s, {report['wall_s']:.1f} s")
+
+
+def _print_responses(console: Console, counts: dict[str, Any]) -> None:
+    if counts["unparsed"] or counts["cut_off"]:
+        console.print(
+            f"{counts['unparsed']} of {counts['decisions']} responses could not be read as an action, "
+            f"{counts['cut_off']} were cut off at max_completion_length; the first: {counts['first_reason']}",
+            markup=False,
+        )
 
 
 def _percent(share: float | None) -> str:

@@ -79,6 +79,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) is gone. What is left in the buffer must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
+    except OSError as error:
+        # A full disk, a folder that may not be written to: the world's fault, and no bug.
+        if "--traceback" in arguments:
+            traceback.print_exc()
+        print(f"gui-agent: error: {_file_error(error)}", file=sys.stderr)
+        return ExitCode.FAILED
+
+
+def _file_error(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    advice = "check the path, its permissions and the space left" if place else "the system refused"
+    return f"{place}{error.strerror or error}; {advice} (--traceback shows where)"
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -15,6 +15,7 @@ from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
 from gui_agent.agent import FlatAgent
 from gui_agent.cli.agents import lock_step_devices
 from gui_agent.cli.devices import open_devices
+from gui_agent.cli.folders import make_folder
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Task, TaskSource
 from gui_agent.errors import ConfigError
@@ -67,11 +68,19 @@ class Grounding(GroundingConfig):
     num_held_out: int = 300
     family: str = "qwen3_vl"
 
+    def __post_init__(self) -> None:
+        GroundingConfig.__post_init__(self)
+        if self.num_screens < 1:
+            raise ConfigError(f"num_screens is {self.num_screens}; expected 1 or more")
+        if self.num_held_out < 0:
+            raise ConfigError(f"num_held_out is {self.num_held_out}; expected 0 (no test) or more")
+
     def run(self) -> int:
         """Draw screens, build the tiny model if there is none, train, test and save."""
         from trainers.grounding import train_grounding
 
         prompt_format = get_format(self.format)
+        make_folder(self.output_dir, "output_dir")
         suite = resolve_suite(self.suite)
         screens = asyncio.run(draw_labelled_screens(suite, self.num_screens, self.seed))
         held_out = asyncio.run(
@@ -142,6 +151,7 @@ class Sft(SFTConfig):
         """Train and say where the model is."""
         from trainers.sft import train_sft
 
+        _check_folders(self, self.data)
         return _finish(train_sft(self), self.output_dir)
 
     def dry_run(self) -> int:
@@ -176,6 +186,7 @@ class SemiOnline(SemiOnlineConfig):
         """Train and say where the model is."""
         from trainers.semi_online import train_semi_online
 
+        _check_folders(self, self.data)
         hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
         result = asyncio.run(train_semi_online(self, evaluator_for=hook))
         return _finish(result, self.output_dir)
@@ -246,8 +257,19 @@ def _finish(result: TrainResult, output_dir: Path) -> int:
     return 0
 
 
+def _check_folders(config: LearnerConfig, data: Path) -> None:
+    _require_data(data)
+    make_folder(config.output_dir, "output_dir")
+
+
+def _require_data(data: Path) -> None:
+    if data == Path():
+        raise ConfigError("no data: give --data with a trajectory store, such as gui-agent collect writes")
+
+
 def _preview(config: LearnerConfig, data: Path, prompt_format: str) -> int:
     get_format(prompt_format)
+    _require_data(data)
     store = TrajectoryStore.open(data)
     print(f"would train {config.model} on {len(store)} trajectories of {data} into {config.output_dir}")
     return 0
@@ -295,6 +317,7 @@ class Online(OnlineConfig):
     async def _run(self) -> TrainResult:
         from trainers.online import train_online
 
+        make_folder(self.output_dir, "output_dir")
         suite = resolve_suite(self.suite)
         hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
         async with open_devices(self.devices, suite) as factory:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from gui_agent.errors import ConfigError
@@ -82,6 +83,7 @@ def load_processor(path: str | Path) -> Any:
         raise ConfigError(f"{path}: its processor cannot be loaded ({error})") from error
     if processor.chat_template is None:
         raise ConfigError(f"{path}: the processor has no chat template; use an instruction-tuned checkpoint")
+    _check_tokenizer(path, processor)
     return processor
 
 
@@ -113,19 +115,30 @@ def load_model(
     """
     if dtype not in _DTYPES:
         raise ConfigError(f"dtype is {dtype!r}; expected one of {', '.join(_DTYPES)}")
+    _check_device(device)
     config = load_config(path)
     processor = load_processor(path)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
+        model, found = AutoModelForImageTextToText.from_pretrained(
             path,
             config=config,
             dtype=_DTYPES[dtype],
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="sdpa",  # takes the masks of packed trees
+            output_loading_info=True,
         )
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: its weights cannot be loaded from safetensors ({error})") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(
+            f"{path}: its weights cannot be loaded from safetensors ({error}); the file is missing or "
+            "damaged, or belongs to another config.json: get the checkpoint again, or convert it with "
+            "save_pretrained"
+        ) from error
+    if missing := sorted(found["missing_keys"]):
+        raise ConfigError(
+            f"{path}: {len(missing)} weights are missing, such as {missing[0]}, and would be random numbers; "
+            "get the checkpoint again"
+        )
     model.to(device)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -175,6 +188,29 @@ def load_adapter(
         model.peft_model.delete_adapter(adapter)
     model.peft_model.load_adapter(str(folder), adapter_name=adapter, is_trainable=trainable)
     model.peft_model.set_adapter(adapter)
+
+
+def _check_device(device: str) -> None:
+    """A device that torch knows and this computer has."""
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"device is {device!r}; expected cpu, cuda, cuda:0 or mps") from error
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu, or "
+            "install a driver and a torch that fit (gui-agent env says what is there)"
+        )
+
+
+def _check_tokenizer(path: str | Path, processor: Any) -> None:
+    """Without its files a tokenizer loads all the same, and knows no word."""
+    if processor.tokenizer.encode("a", add_special_tokens=False):
+        return
+    raise ConfigError(
+        f"{path}: the tokenizer has no words; its files (tokenizer.json, or vocab.json and merges.txt) are "
+        "missing: get the checkpoint again"
+    )
 
 
 def _check_folder(path: str | Path) -> None:

@@ -9,12 +9,14 @@ Shapes: B rows, V token ids; S packed trees of L tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from gui_agent.errors import PolicyError
 from gui_agent.policies.transformers_encoding import EncodedPrompt
 from gui_agent.policies.transformers_model import ImageFeatures, VisionLanguageModel
 from gui_agent.policies.transformers_packing import PackedBatch, TokenSequence
@@ -186,6 +188,12 @@ def _record(
         result, limit = sampled[i], rows[i].params.max_new_tokens
         finished = result.finish_reason is FinishReason.STOP or len(result.token_ids) >= limit
         if not finished:
+            if not math.isfinite(logprob):
+                raise PolicyError(
+                    f"token {len(result.token_ids)} of a response has log-probability {logprob}: the model "
+                    "computes no numbers any more; its weights hold NaN (training diverged, or the "
+                    "checkpoint is damaged), or overflow in its dtype: try another checkpoint, or float32"
+                )
             result.token_ids.append(token)
             result.logprobs.append(logprob)
             if token == model.end_token_id:

@@ -222,7 +222,7 @@ def test_a_source_reads_a_store_and_leaves_failures_out(tmp_path: Path) -> None:
     assert source.task("shopping", 0).picture(source.tasks[0].frames[0]) == pictures(1)[0]
     with pytest.raises(ConfigError, match="no template 'toys'"):
         source.task("toys", 0)
-    with pytest.raises(ConfigError, match="nothing to replay"):
+    with pytest.raises(ReplayError, match="nothing to replay"):
         ReplaySource([failed], CLICKS.screenshots)
     with pytest.raises(ConfigError, match="needs `screenshots`"):
         ReplaySource([failed])
