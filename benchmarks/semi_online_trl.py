@@ -76,7 +76,7 @@ def measure_ours(folder: Path, setting: Setting, output_dir: Path) -> Probe:
 
 def measure_trl(folder: Path, setting: Setting, output_dir: Path) -> Probe:
     """TRL's training loop; the probe is marked after every optimiser step."""
-    from semi_online_baseline import train
+    from baselines.trl_semi_online import train
 
     trainer = _trainer(folder, setting, output_dir)
     probe = Probe(folder / "model", trainer.model.model.visual)
@@ -89,7 +89,7 @@ def check(folder: Path, setting: Setting, output_dir: Path) -> dict[str, float]:
 
     The log-probabilities below the line of the ratio are shaken, so that the clips have work to do.
     """
-    from semi_online_baseline import StepRow, messages, ui_s1_advantages
+    from baselines.trl_semi_online import StepRow, messages, ui_s1_advantages
 
     config = training_config(folder, setting, output_dir)
     training = Training.load(config)
@@ -181,7 +181,7 @@ def _gradients(network: Any) -> list[torch.Tensor]:
 
 
 def _trainer(folder: Path, setting: Setting, output_dir: Path) -> Any:
-    from semi_online_baseline import build_trainer
+    from baselines.trl_semi_online import build_trainer
 
     config = training_config(folder, setting, output_dir)
     model = load_model(folder / "model")  # for what can be written and how pictures are resized

@@ -1,4 +1,4 @@
-"""The baseline of `semi_online_trl.py`: semi-online RL as a subclass of TRL's `GRPOTrainer`.
+"""The baseline of `benchmarks/semi_online_trl.py`: semi-online RL as a subclass of TRL's `GRPOTrainer`.
 
 TRL has no place for a history that is rewritten while it grows, for screenshots that leave it, or for
 a reward per step, so sampling, rewards and advantages are written into the one method that may return
