@@ -150,7 +150,7 @@ def build_tiny_model(config: TinyModelConfig, corpus: Iterable[str], out_dir: st
         seed: of the weights.
 
     Returns:
-        The folder, loadable by `AutoProcessor` and `AutoModelForImageTextToText`.
+        The folder, for `load_model`, or for `AutoModelForImageTextToText` and `load_processor`.
 
     Raises:
         ConfigError: the corpus is empty.

@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from gui_agent.errors import ConfigError
+from gui_agent.policies.transformers_loading import load_processor
 from trainers.tiny_model import TinyModelConfig, build_tiny_model, build_tokenizer
 
 CORPUS = ["tap the red button", "open Settings", '{"action": "click", "coordinate": [28, 60]}']
@@ -18,10 +19,10 @@ TOKENIZER = build_tokenizer(TinyModelConfig(macro_tokens=(MACRO,)), CORPUS)
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
-def test_default_size_loads_with_auto_classes(family: str, tmp_path: Path) -> None:
+def test_default_size_loads_and_computes(family: str, tmp_path: Path) -> None:
     folder = build_tiny_model(TinyModelConfig(family=family), CORPUS, tmp_path, seed=0)  # type: ignore[arg-type]
     network = AutoModelForImageTextToText.from_pretrained(folder)
-    processor = AutoProcessor.from_pretrained(folder)
+    processor = load_processor(folder)
     assert network.config.model_type == family
     assert 1e6 < sum(parameter.numel() for parameter in network.parameters()) < 5e6
     assert network.lm_head.weight is network.get_input_embeddings().weight

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from transformers import AutoProcessor, Qwen2VLImageProcessorPil
+from transformers import Qwen2VLImageProcessorPil
 from transformers.utils import is_torchvision_available
 
 from gui_agent.coordinates import ScreenGeometry
@@ -48,8 +48,8 @@ def test_patches_equal_the_official_image_processor(width: int, height: int, pat
     assert encoded.num_tokens == encoded.patches_PD.shape[0] // 4
 
 
-def test_patches_equal_the_auto_processor_of_a_checkpoint(tiny_model_dir: Path) -> None:
-    processor = AutoProcessor.from_pretrained(tiny_model_dir)
+def test_patches_equal_the_whole_processor_of_a_checkpoint(tiny_model_dir: Path) -> None:
+    processor = load_processor(tiny_model_dir)
     picture = _picture(200, 333)
     expected = processor(images=[picture], text=["<|image_pad|>"], return_tensors="pt")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
 from gui_agent.observation import Screenshot
-from gui_agent.policies.transformers_loading import load_model
+from gui_agent.policies.transformers_loading import load_model, load_processor
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
 from gui_agent.policy import (
@@ -90,7 +90,7 @@ def test_greedy_equals_generate_for_each_prompt_in_a_batch(
     policy: TransformersPolicy, tiny_model_dir: Path
 ) -> None:
     network = AutoModelForImageTextToText.from_pretrained(tiny_model_dir)
-    processor = AutoProcessor.from_pretrained(tiny_model_dir)
+    processor = load_processor(tiny_model_dir)
     completions = policy.sample_batch(_requests(PROMPTS, GREEDY))
     suppressed = torch.nonzero(~policy.model.allowed_V).flatten().tolist()
     for prompt, (completion,) in zip(PROMPTS, completions, strict=True):
