@@ -78,16 +78,18 @@ def _finite(value: Any) -> Any:
 
 
 class Stopwatch:
-    """Adds up wall-clock seconds by name, and the CPU seconds of this process."""
+    """Adds up wall-clock seconds by name, and the CPU seconds of this process since it was made."""
 
     def __init__(self) -> None:
+        # A process may run several trainings, one after the other: each counts its own seconds.
+        self._cpu_s_at_start = time.process_time()
         self._cpu_s_before = 0.0
         self._seconds: Metrics = {}
 
     @property
     def cpu_s(self) -> float:
-        """CPU seconds of this process and of the runs before a resume."""
-        return self._cpu_s_before + time.process_time()
+        """CPU seconds of this training so far, the runs before a resume included."""
+        return self._cpu_s_before + time.process_time() - self._cpu_s_at_start
 
     def resume(self, cpu_s_before: float) -> None:
         """Count on from what earlier runs of the same training used."""
