@@ -134,9 +134,9 @@ def load_state(path: Path) -> TrainerState:
     """Read a checkpoint's trainer_state.json.
 
     Raises:
-        DataError: it was written by a newer version or lacks a field.
+        DataError: it is damaged, was written by a newer version or lacks a field.
     """
-    data = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+    data = _read_json(path / "trainer_state.json")
     if data.get("version", 0) > STATE_VERSION:
         raise DataError(
             f"{path} has state version {data['version']}, this program reads up to {STATE_VERSION}; "
@@ -150,8 +150,17 @@ def load_state(path: Path) -> TrainerState:
 
 def load_config(path: Path) -> dict[str, Any]:
     """The settings that a checkpoint was written with."""
-    config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    return config
+    return _read_json(path / "config.json")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{file} is missing or damaged ({error}); set resume_from_checkpoint to an earlier checkpoint"
+        ) from error
+    return data
 
 
 def _update_of(path: Path) -> int:

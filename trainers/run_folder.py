@@ -14,7 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from gui_agent.errors import ConfigError, PolicyError
+from safetensors import SafetensorError
+
+from gui_agent.errors import ConfigError, DataError, PolicyError
 from trainers.checkpoint import Checkpoints, TrainerState, load_config, load_state
 from trainers.config import LearnerConfig, config_to_dict
 from trainers.learner import MODEL_FOLDER, Learner
@@ -79,7 +81,7 @@ class RunFolder:
         Raises:
             ConfigError: the folder holds a run that is not to be resumed, or no checkpoint is where one
                 was named.
-            DataError: the checkpoint belongs to another model.
+            DataError: the checkpoint is damaged, or belongs to another model.
         """
         config = self._config
         path = self._checkpoints.resolve(config.resume_from_checkpoint)
@@ -88,7 +90,13 @@ class RunFolder:
             return None
         state = load_state(path)
         _warn_of_changes(load_config(path), config_to_dict(config), path)
-        self._learner.load(path, version=state.update)
+        try:
+            self._learner.load(path, version=state.update)
+        except SafetensorError as error:
+            raise DataError(
+                f"{path}: its tensors are damaged ({error}); "
+                "set resume_from_checkpoint to an earlier checkpoint"
+            ) from error
         self._stopwatch.resume(state.cpu_s)
         self._metrics_bytes = state.metrics_bytes
         self.last_checkpoint = path

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gui_agent.cli.config import option
+from gui_agent.cli.folders import make_folder
 from gui_agent.errors import ConfigError, DataError
 from trajectories.convert import ConversionReport, ScreenSize
 from trajectories.convert_aitz import AitzOptions, convert_aitz_files
@@ -59,16 +60,28 @@ class Convert:
         Raises:
             DataError: nothing could be converted.
         """
+        if not self.source.exists():
+            raise DataError(f"source {self.source} does not exist; give the file or folder to convert")
+        make_folder(self.output, "output")
         report = self._convert()
         print(report)
         if not report.num_episodes:
-            raise DataError(f"{self.source}: no row could be converted; see the reasons above")
+            raise DataError(
+                f"{self.source}: no row could be converted; the reasons are listed above, and if there are "
+                "none the source has no rows"
+            )
         return 0
+
+    def _screen_size(self) -> ScreenSize | None:
+        try:
+            return ScreenSize.parse(self.screen) if self.screen else None
+        except DataError as error:
+            raise ConfigError(f"--screen: {error}") from error
 
     def _convert(self) -> ConversionReport:
         on_problem: OnDamage = "raise" if self.strict else "skip"
         if self.dataset is Dataset.UI_S1:
-            screen = ScreenSize.parse(self.screen) if self.screen else None
+            screen = self._screen_size()
             ui_s1 = UiS1Options(
                 images=self.images, screen=screen, split=self.split or None, on_problem=on_problem
             )

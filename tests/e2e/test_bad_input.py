@@ -73,6 +73,8 @@ COLLECT = "collect --suite phone/quickstart --output N"
         (f"{COLLECT} --devices phone:-1", "'-1' is no number of devices"),
         (f"{COLLECT} --devices browser:1", "is no task for a browser"),
         ("collect --suite phone/quickstart --output O/below", "output O/below cannot be made"),
+        ("data convert ui-s1 --source D --output N --screen 0x3", "screen size '0x3': expected WIDTHxHEIGHT"),
+        ("data convert ui-s1 --source D --output O", "output O cannot be made"),
         ("pipeline --recipe quikstart", "did you mean 'quickstart'"),
         ("train grounding --num-screens 0 --output-dir N", "num_screens is 0; expected 1 or more"),
         ("train sft --model M --output-dir O", "no data: give --data"),
@@ -315,7 +317,7 @@ def fill_with_nan(tensors: dict[str, Any]) -> None:
         (lambda m: (m / "tokenizer.json").unlink(), (), 2, "the tokenizer has no words"),
         (lambda m: (m / "config.json").write_text("{"), (), 2, "no model configuration could be read"),
         (lambda m: (m / "config.json").unlink(), (), 2, "has no config.json"),
-        (weights(lambda t: t.pop(min(name for name in t if "q_proj" in name))), (), 2, "1 weights are missing"),
+        (weights(lambda t: t.pop(min(n for n in t if "q_proj" in n))), (), 2, "1 weights are missing"),
         (weights(fill_with_nan), (), 1, "its weights hold NaN"),
         (lambda m: None, ("--agent.device", "banana"), 2, "device is 'banana'"),
         (lambda m: None, ("--agent.device", "cuda:99"), 2, "CUDA devices; use cpu"),
@@ -341,6 +343,23 @@ def test_training_that_changed_nothing_is_no_success(
     code, said = run("train", "sft", "--model", model, "--data", good, *flags)
     assert (code, "1 of 1 optimiser steps had no finite gradient" in said) == (1, True), said
     assert not (tmp_path / "o" / "model").exists()
+
+
+@pytest.mark.parametrize("file", ["trainer_state.json", "config.json", "*.safetensors"])
+def test_a_damaged_checkpoint_is_named_with_the_way_out(
+    file: str, good: Path, tiny_model_dir_qwen3: Path, tmp_path: Path, run: Said
+) -> None:
+    flags = ["--format", COMPACT, "--max-steps", 1, "--rows-per-step", 2, "--output-dir", tmp_path / "o"]
+    line = ["train", "sft", "--model", tiny_model_dir_qwen3, "--data", good, *flags]
+    assert run(*line)[0] == 0
+    checkpoint = tmp_path / "o" / "checkpoint-1"
+    damaged = list(checkpoint.rglob(file))
+    for each in damaged:
+        each.write_text("{")
+    code, said = run(*line, "--resume-from-checkpoint", "true")
+    assert damaged
+    assert (code, "set resume_from_checkpoint to an earlier checkpoint" in said) == (3, True), said
+    assert str(checkpoint) in said
 
 
 # Servers
@@ -384,7 +403,7 @@ def choice(content: str | None, reason: str) -> str:
         ((200, "<html>"), 1, "no JSON"),
         ((200, '{"choices": []}'), 1, "got 0 choices"),
         ((401, "who are you"), 1, "status 401"),
-        ((200, choice("tap tap tap", "length")), 0, "3 of 3 responses could not be read as an action, 3 were cut"),
+        ((200, choice("tap tap", "length")), 0, "3 of 3 responses could not be read as an action, 3 were"),
         ((200, choice(None, "stop")), 0, "responses could not be read as an action, 0 were cut"),
     ],
 )  # fmt: skip
