@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -69,8 +70,28 @@ def _load_process_vision_info() -> Callable[..., Any]:
 process_vision_info: Final = _load_process_vision_info()
 
 
-class ImageOnlyQwen25VLProcessor(Qwen2_5_VLProcessor):
+class _SavesAsStock:
+    """Writes folders that stock transformers, and servers built on it, read without this package."""
+
+    stock_name: str
+    image_processor: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings, under the name of the stock class."""
+        settings: dict[str, Any] = super().to_dict()  # type: ignore[misc]
+        return {**settings, "processor_class": self.stock_name}
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
+        """Write the processor; the stock class finds its video half in the image processor's own file."""
+        written = super().save_pretrained(save_directory, **options)  # type: ignore[misc]
+        self.image_processor.save_pretrained(save_directory)
+        return written
+
+
+class ImageOnlyQwen25VLProcessor(_SavesAsStock, Qwen2_5_VLProcessor):
     """The stock processor of Qwen2.5-VL without its video half, which needs torchvision."""
+
+    stock_name = "Qwen2_5_VLProcessor"
 
     def __init__(
         self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any
@@ -79,8 +100,10 @@ class ImageOnlyQwen25VLProcessor(Qwen2_5_VLProcessor):
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
 
-class ImageOnlyQwen3VLProcessor(Qwen3VLProcessor):
+class ImageOnlyQwen3VLProcessor(_SavesAsStock, Qwen3VLProcessor):
     """The stock processor of Qwen3-VL without its video half, which needs torchvision."""
+
+    stock_name = "Qwen3VLProcessor"
 
     def __init__(
         self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any
