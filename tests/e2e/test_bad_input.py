@@ -423,9 +423,9 @@ def test_garbage_of_a_server_is_an_error_or_is_counted(
 
 def test_ctrl_c_keeps_what_was_collected(tmp_path: Path) -> None:
     program = "from gui_agent.cli.main import main; raise SystemExit(main())"
-    arguments = ["collect", "--suite", "phone/quickstart", "--episodes", "5000", "--output", tmp_path / "s"]
+    arguments = ["--suite", "phone/quickstart", "--episodes", "5000", "--output", str(tmp_path / "s")]
     process = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-c", program, "collect", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
