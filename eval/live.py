@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from eval.intervals import Interval, bootstrap_mean
 from gui_agent.actions import Finish, FinishStatus
-from gui_agent.device import EVALUATION_SEED_START, StopReason, Task, TaskSource, Verdict
+from gui_agent.device import EVALUATION_SEED_START, Task, TaskSource, Verdict
 from gui_agent.errors import ConfigError
 from trajectories.records import Trajectory
 
@@ -129,8 +129,7 @@ def _is_scored(trajectory: Trajectory) -> bool:
 
 
 def _success(trajectory: Trajectory) -> float:
-    stopped = trajectory.stop in (StopReason.FINISHED, StopReason.TASK_ENDED)
-    return float(stopped and trajectory.outcome.verdict is Verdict.SUCCESS)
+    return float(trajectory.succeeded)
 
 
 def _claimed(trajectory: Trajectory) -> bool:

@@ -70,7 +70,7 @@ def _outcomes(trajectories: Sequence[Trajectory], kind: str) -> dict[str, Any]:
     """Progress and success among episodes that could be judged; unscored is not zero."""
     judged = [t for t in trajectories if t.outcome.verdict is not Verdict.UNSCORED]
     progress = [t.outcome.progress for t in judged if t.outcome.progress is not None]
-    success = [t.outcome.verdict is Verdict.SUCCESS for t in judged]
+    success = [t.succeeded for t in judged]
     names = ("pg", "tsr") if kind in ("semi_online", "offline") else ("progress", "success")
     return {
         f"{kind}/{names[0]}": _mean(progress),

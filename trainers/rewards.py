@@ -187,7 +187,8 @@ class TaskReward:
     """Judges live episodes by what the task's own check says.
 
     Attributes:
-        success: given to the last step of an episode that succeeded.
+        success: given to the last step of an episode that succeeded, see `Trajectory.succeeded`: reaching
+            the goal counts only if the agent says that it is done, or the world ends the task.
         progress_weight: times the progress of the task that a step made; 0 ignores progress.
         format_penalty: taken from each step whose response has the wrong form.
         error_penalty: taken from each step whose request could not be performed.
@@ -217,7 +218,7 @@ class TaskReward:
             last = step is trajectory.steps[-1]
             rewards.append(
                 StepReward.of(
-                    outcome=self.success * (last and verdict is Verdict.SUCCESS),
+                    outcome=self.success * (last and trajectory.succeeded),
                     progress=self.progress_weight * made,
                     format=-self.format_penalty * (not step.format_ok),
                     error=-self.error_penalty * (step.error is not None),

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from gui_agent.actions import Action, ParseError
 from gui_agent.agent import RoleCompletion
-from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason
+from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.matching import MatchResult
 from gui_agent.observation import Screenshot
 
 SCHEMA_VERSION: Final = 1
+_BROUGHT_TO_AN_END: Final = frozenset({StopReason.FINISHED, StopReason.TASK_ENDED, StopReason.EXPERT_END})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,15 @@ class Trajectory:
     wall_s: float = 0.0
     final_screenshot_sha256: str | None = None
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def succeeded(self) -> bool:
+        """The check says success, and the agent, the world or the recording brought the episode to its end.
+
+        An agent that wanders through the goal until it is stopped has not solved the task (as in
+        AndroidWorld). Rewards of online training and reports of evaluation both mean this.
+        """
+        return self.outcome.verdict is Verdict.SUCCESS and self.stop in _BROUGHT_TO_AN_END
 
     @property
     def patches(self) -> int:

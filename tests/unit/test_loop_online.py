@@ -76,7 +76,8 @@ class SayDevice:
 
     async def execute(self, action: Action | ParseError) -> ActionResult:
         self.said.append(action.text if isinstance(action, ParseError) else repr(action))
-        return ActionResult(executed=None, error="nothing to do")
+        stop = StopReason.TASK_ENDED if len(self.said) == 2 else None
+        return ActionResult(executed=None, error="nothing to do", stop=stop)
 
     async def check(self) -> Outcome:
         assert isinstance(self.task, SayTask)

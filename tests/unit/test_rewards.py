@@ -147,6 +147,22 @@ def test_task_reward_goes_to_the_last_step() -> None:
     assert values(failed_request, TaskReward(error_penalty=0.25)) == [-0.25]
 
 
+@pytest.mark.parametrize(
+    ("stop", "reward"),
+    [
+        (StopReason.FINISHED, 1.0),
+        (StopReason.TASK_ENDED, 1.0),
+        (StopReason.EXPERT_END, 1.0),
+        (StopReason.STEP_LIMIT, 0.0),
+        (StopReason.TIME_LIMIT, 0.0),
+        (StopReason.USER, 0.0),
+    ],
+)
+def test_training_rewards_what_evaluation_counts(stop: StopReason, reward: float) -> None:
+    reached = episode(step(0, Wait()), verdict=Verdict.SUCCESS, stop=stop)
+    assert values(reached, TaskReward()) == [reward]
+
+
 def test_unscored_is_not_zero() -> None:
     with pytest.raises(DataError, match="unscored is not zero"):
         TaskReward()(episode(step(0, Wait()), verdict=Verdict.UNSCORED))
