@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trainers.config import RLConfig
 from trainers.credit import EstimatorCredit, ScoredGroup
-from trainers.sources import Group
+from trainers.sources import whole_groups
 from trajectories.records import EpisodeRecord, Trajectory
 
 
@@ -19,8 +19,10 @@ class StepCredit:
     Attributes:
         reward: of the step.
         parts: what the reward is made of, by name.
-        return_: discounted rewards from the step to the end of its natural segment.
-        advantage: what its tokens were trained with; None if the filter dropped the group.
+        return_: discounted rewards from the step to the end of its natural segment, as the group filter
+            takes them.
+        advantage: what its tokens were trained with; None if the filter dropped the group, or its prompt
+            was too long. Where several roles speak in one step, that of the last.
     """
 
     reward: float
@@ -35,24 +37,24 @@ def step_credits(
     """The credit of every step, by episode.
 
     Args:
-        trajectories: whole updates of one training, in the order in which they were stored; unscored
-            episodes are left out, as in training.
+        trajectories: whole updates of one training, in the order in which they were stored; groups with an
+            episode that nobody could score are left out, as in training.
         config: of that training.
         by_outcome: the training was online; see `EstimatorCredit`.
     """
     credit = EstimatorCredit(config, by_outcome=by_outcome)
-    updates: dict[int, dict[str, list[Trajectory]]] = defaultdict(lambda: defaultdict(list))
+    updates: dict[int, list[EpisodeRecord]] = defaultdict(list)
     for trajectory in trajectories:
-        if trajectory.fault is None:
-            updates[trajectory.update][trajectory.group_id].append(trajectory)
+        updates[trajectory.update].append(EpisodeRecord(trajectory=trajectory))
     credits: dict[str, list[StepCredit]] = {}
-    for update, groups in updates.items():
-        scored = [
-            credit.score(Group(group_id=group_id, records=tuple(EpisodeRecord(trajectory=t) for t in group)))
-            for group_id, group in groups.items()
-        ]
+    for update, records in updates.items():
+        scored = [credit.score(group) for group in whole_groups(records)]
         kept = [group for group in scored if credit.keep(group)][: config.groups_per_update]
-        advantages = {(row.episode_id, row.step): row.advantage for row in credit.rows(kept, update=update)}
+        advantages = {
+            (row.episode_id, row.step): row.advantage
+            for row in credit.rows(kept, update=update)
+            if len(row.prompt_token_ids) <= config.max_prompt_length
+        }
         for group in scored:
             credits |= _group_credits(group, credit, advantages)
     return credits
