@@ -2,22 +2,27 @@
 
 A stage is one command with its settings, run into a folder of its own. When it has finished, a file
 beside its results says what it was made from; the same stage asked for again is taken from there, and
-one that was cut off is resumed or repeated. So an experiment can be killed at any moment.
+one that was cut off is resumed or repeated. So an experiment can be killed at any moment. Results of
+other settings are put aside, never deleted. Processes that share a folder wait for each other's stages.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from gui_agent.cli.config import load_command, to_yaml
+from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.errors import ConfigError, GuiAgentError
+from trainers.checkpoint import Checkpoints, load_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +33,8 @@ class Stage:
         name: such as "grounding".
         folder: its results.
         fingerprint: of the command, its settings and the stages before it.
-        cpu_s: CPU seconds that it took.
-        wall_s: seconds of wall clock that it took.
+        cpu_s: CPU seconds that it took; of a training that was resumed, those before the checkpoint too.
+        wall_s: seconds of wall clock that the run took which finished it.
         reused: it had been finished by an earlier run.
     """
 
@@ -85,7 +90,8 @@ class Experiment:
         """
         if name in self._stages:
             return self._stages[name]
-        stage = self._run_stage(name, command, settings, folder_option, after)
+        with self._alone_with(name):
+            stage = self._run_stage(name, command, settings, folder_option, after)
         self._stages[name] = stage
         return stage
 
@@ -107,10 +113,13 @@ class Experiment:
         if record is not None and record["fingerprint"] == fingerprint and "cpu_s" in record:
             self._say(f"{name}: finished before ({record['cpu_s']:.0f} CPU-s)")
             return Stage(name=name, folder=folder, reused=True, **record)
-        if record is not None and record["fingerprint"] != fingerprint and folder.exists():
-            shutil.rmtree(folder)  # made with other settings: nothing of it can be used
+        if record is not None and record["fingerprint"] != fingerprint:
+            self._put_aside(folder)
+            record = None
         _write_record(folder, {"fingerprint": fingerprint})
-        if hasattr(built, "resume_from_checkpoint") and any(folder.glob("checkpoint-*")):
+        spent_s = 0.0
+        if record is not None and hasattr(built, "resume_from_checkpoint"):  # it was cut off
+            spent_s = _cpu_s_of_newest_checkpoint(folder)
             built = load_command(
                 command, recipe=self.recipe, overrides=wanted | {"resume_from_checkpoint": True}
             )
@@ -121,15 +130,43 @@ class Experiment:
             raise GuiAgentError(f"stage {name} (gui-agent {command}) ended with code {code}")
         record = {
             "fingerprint": fingerprint,
-            "cpu_s": round(watch.cpu_s, 2),
+            "cpu_s": round(spent_s + watch.cpu_s, 2),
             "wall_s": round(watch.wall_s, 2),
         }
         _write_record(folder, record)
         return Stage(name=name, folder=folder, reused=False, **record)
 
+    def _put_aside(self, folder: Path) -> None:
+        """Keep what other settings made: it may have taken days."""
+        if not folder.exists():
+            return
+        names = (folder.with_name(f"{folder.name}.old-{number}") for number in count(1))
+        kept = next(name for name in names if not name.exists())
+        folder.rename(kept)
+        self._say(f"{folder.name}: its settings changed; what they made before is now in {kept}")
+
+    @contextlib.contextmanager
+    def _alone_with(self, name: str) -> Iterator[None]:
+        """Hold the lock of a stage; the system lets go of it when a process dies."""
+        make_folder(self.root, "the folder of the experiment")
+        with (self.root / f".{name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._say(f"{name}: another process is working on it; waiting for it to end")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _cpu_s_of_newest_checkpoint(folder: Path) -> float:
+    """What a training spent before it was cut off; what came after its last checkpoint is done again."""
+    checkpoints = Checkpoints(folder).complete()
+    return load_state(checkpoints[-1]).cpu_s if checkpoints else 0.0
+
 
 def _fingerprint(settings: str, root: str, after: Sequence[Stage]) -> str:
-    parts = [settings.replace(root, ""), *(stage.fingerprint for stage in after)]
+    # Without the root, so that an experiment may be moved.
+    parts = [settings.replace(f"{root}/", "/"), *(stage.fingerprint for stage in after)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,8 @@ class Pipeline:
     """Record, ground, warm up, train semi-online, evaluate before and after, and write a report.
 
     The recipe has a section for every command of the chain. A pipeline that was interrupted goes on
-    where it stopped; finished stages whose settings did not change are taken from the output folder.
+    where it stopped; finished stages whose settings did not change are taken from the output folder, and
+    what other settings made there is put aside.
     `report.html` shows curves, success per task and episodes step by step; `report.json` has the figures.
 
     Examples:
@@ -31,13 +31,13 @@ class Pipeline:
 
     Attributes:
         recipe: filled in by --recipe.
-        output_dir: where the stages and the report go.
+        output_dir: where the stages and the report go; by default the recipe's name below runs.
         seed: of demonstrations, model and training.
         compare_with_sft: train the warm start on with supervision alone for the same CPU time, too.
     """
 
     recipe: str = ""
-    output_dir: Path = Path("runs/quickstart")
+    output_dir: Path | None = None
     seed: int = 0
     compare_with_sft: bool = True
 
@@ -45,10 +45,15 @@ class Pipeline:
         if not self.recipe:
             raise ConfigError("a pipeline is described by a recipe: give --recipe quickstart, or a path")
 
+    @property
+    def root(self) -> Path:
+        """Where everything goes; one recipe does not run into another's results."""
+        return self.output_dir or Path("runs") / Path(self.recipe).stem
+
     def run(self) -> int:
         """Run what is missing and write the report."""
         watch = Stopwatch()
-        chain = Chain(self.recipe, root=self.output_dir, seed=self.seed, say=_say)
+        chain = Chain(self.recipe, root=self.root, seed=self.seed, say=_say)
         before = chain.evaluate(chain.warm_start)
         trained = chain.method("semi_online", "train semi-online", {})
         after = chain.evaluate(trained)
@@ -67,14 +72,14 @@ class Pipeline:
             "wall_s": round(sum(stage.wall_s for stage in stages), 1),
             "stages": {stage.name: {"cpu_s": stage.cpu_s, "wall_s": stage.wall_s} for stage in stages},
         }
-        (self.output_dir / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
+        (self.root / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
         report = write_pipeline_report(chain, figures, before=before, after=after, beside=beside)
         _print(figures, watch, report)
         return 0
 
     def dry_run(self) -> int:
         """Say what the recipe would do."""
-        print(f"would run the chain of recipe {self.recipe} with seed {self.seed} into {self.output_dir}:")
+        print(f"would run the chain of recipe {self.recipe} with seed {self.seed} into {self.root}:")
         for command in ("collect", "train grounding", "train sft", "train semi-online", "eval run"):
             print(to_yaml(command, load_command(command, recipe=self.recipe, overrides=_STAND_INS[command])))
         return 0
@@ -109,4 +114,4 @@ def _print(figures: dict[str, Any], watch: Stopwatch, report: Path) -> None:
     if figures["live_success_supervised"] is not None:
         print(f"supervised for the same CPU time instead: {share('live_success_supervised')}")
     print(f"{figures['cpu_s']:.0f} CPU-s, {figures['wall_s']:.0f} s ({watch.wall_s:.0f} s in this run)")
-    print(f"report: {report}", file=sys.stdout)
+    print(f"report: {report}")
