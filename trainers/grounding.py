@@ -21,6 +21,7 @@ from gui_agent.actions import Click
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.base import PromptFormat
+from gui_agent.formats.registry import get_format
 from gui_agent.observation import LabelledScreen
 from gui_agent.policies.transformers_loading import load_model
 from gui_agent.policies.transformers_model import VisionLanguageModel
@@ -61,7 +62,7 @@ def train_grounding(
     config: GroundingConfig,
     screens: Sequence[LabelledScreen],
     held_out: Sequence[LabelledScreen],
-    prompt_format: PromptFormat,
+    format_name: str,
     *,
     show_progress: bool = True,
 ) -> GroundingReport:
@@ -71,7 +72,8 @@ def train_grounding(
         config: how.
         screens: to learn from.
         held_out: to test on.
-        prompt_format: in which the agent will be asked; `compact` for tiny models.
+        format_name: prompt format in which the agent will be asked, options included; `compact` for tiny
+            models.
         show_progress: draw a progress bar.
 
     Raises:
@@ -82,6 +84,7 @@ def train_grounding(
     torch.manual_seed(config.seed)
     model = load_model(config.model, dtype=config.dtype, device=config.device, vision_frozen=False)
     folder = config.output_dir / "model"
+    prompt_format = get_format(format_name, image_budget=model.images.budget)
     questions = config.num_eval_questions if held_out else 0
     accuracy = None
     with closing(MetricsLog(config.output_dir / "metrics.jsonl")) as metrics:

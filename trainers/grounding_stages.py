@@ -158,7 +158,8 @@ class ScreenPool:
         for number, element in enumerate(asked):
             goal = self._writer.goal(element)
             if number == 0:
-                row.read(self._writer.opening(goal, self.pixels.num_image_tokens(index)))
+                num_image_tokens = self.pixels.num_image_tokens(index)
+                row.read(self._writer.opening(goal, screen.screenshot, num_image_tokens))
             else:
                 row.read(self._writer.follow_up(goal))
             row.write(self._writer.response(element, geometry))

@@ -82,12 +82,12 @@ class TurnWriter:
     def __init__(
         self, model: VisionLanguageModel, prompt_format: PromptFormat, goal: str, example: Screenshot
     ) -> None:
-        """Write goals as `goal` with `{name}` filled in; `example` is any screenshot."""
+        """Write goals as `goal` with `{name}` filled in; `example` stands for a screen that is not given."""
         self._model = model
         self._format = prompt_format
         self._goal = goal
         self._example = example
-        self._openings: dict[str, _Opening] = {}
+        self._openings: dict[tuple[str, int, int], _Opening] = {}
         self._follow_ups: dict[str, tuple[int, ...]] = {}
         self._answers: dict[tuple[str, int, int, ScreenGeometry], AnswerTokens] = {}
         self.line_end = self._tokens("\n")
@@ -100,15 +100,15 @@ class TurnWriter:
         """Sizes of a screen as shown and as the model sees it."""
         return ScreenGeometry.of(screenshot.width_px, screenshot.height_px, self._model.images.budget)
 
-    def opening(self, goal: str, num_image_tokens: int) -> list[int]:
-        """Everything up to the first answer."""
-        parts = self._opening(goal)
+    def opening(self, goal: str, screenshot: Screenshot, num_image_tokens: int) -> list[int]:
+        """Everything up to the first answer; a format may state the size of the screen in it."""
+        parts = self._opening(goal, screenshot)
         image = [self._model.image_token_id] * num_image_tokens
         return [*parts.before_image, *image, *parts.after_image]
 
     def picture(self, num_image_tokens: int) -> list[int]:
         """The opening as far as the end of the picture."""
-        parts = self._opening("")
+        parts = self._opening("", self._example)
         return [*parts.before_image, *[self._model.image_token_id] * num_image_tokens, parts.after_image[0]]
 
     def follow_up(self, goal: str) -> tuple[int, ...]:
@@ -169,16 +169,15 @@ class TurnWriter:
             token_ids=tokens, num_name_tokens=len(name_tokens), x_token=numbers[0], y_token=numbers[1]
         )
 
-    def _opening(self, goal: str) -> _Opening:
-        if goal not in self._openings:
-            whole = self._model.prompts.encode(self._format.prompt(goal, (), self._example)).token_ids
+    def _opening(self, goal: str, screenshot: Screenshot) -> _Opening:
+        key = (goal, screenshot.width_px, screenshot.height_px)
+        if key not in self._openings:
+            whole = self._model.prompts.encode(self._format.prompt(goal, (), screenshot)).token_ids
             image = [i for i, token in enumerate(whole) if token == self._model.image_token_id]
             if not image:
                 raise ConfigError(f"prompt format {self._format.name!r} puts no picture into its prompt")
-            self._openings[goal] = _Opening(
-                before_image=whole[: image[0]], after_image=whole[image[-1] + 1 :]
-            )
-        return self._openings[goal]
+            self._openings[key] = _Opening(before_image=whole[: image[0]], after_image=whole[image[-1] + 1 :])
+        return self._openings[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

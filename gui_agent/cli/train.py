@@ -79,7 +79,7 @@ class Grounding(GroundingConfig):
         """Draw screens, build the tiny model if there is none, train, test and save."""
         from trainers.grounding import train_grounding
 
-        prompt_format = get_format(self.format)
+        get_format(self.format)  # a wrong name is told before a screen is drawn
         make_folder(self.output_dir, "output_dir")
         suite = resolve_suite(self.suite)
         screens = asyncio.run(draw_labelled_screens(suite, self.num_screens, self.seed))
@@ -88,7 +88,7 @@ class Grounding(GroundingConfig):
         )
         model = self.model or str(self._build(suite, screens))
         config = replace(self, model=model)
-        report = train_grounding(config, screens, held_out, prompt_format, show_progress=sys.stdout.isatty())
+        report = train_grounding(config, screens, held_out, self.format, show_progress=sys.stdout.isatty())
         summary = asdict(report) | {"model_dir": str(report.model_dir)}
         (self.output_dir / "grounding.json").write_text(json.dumps(summary, indent=1) + "\n")
         accuracy = "not tested" if report.accuracy is None else f"{report.accuracy:.1%} of held-out questions"
@@ -235,7 +235,7 @@ class LiveHook:
         suite = resolve_suite(self.suite)
         tasks = evaluation_tasks(suite, self.episodes_per_template)
         params = SamplingParams(temperature=0.0, max_new_tokens=self.max_completion_length)
-        prompt_format = get_format(self.format)
+        prompt_format = get_format(self.format, image_budget=policy.image_budget)
         async with open_devices("", suite) as factory:
             records = collect_episodes(
                 group_jobs(tasks, seed=self.seed, prefix="eval-"),
@@ -289,7 +289,8 @@ class Online(OnlineConfig):
             --algorithm gigpo --output-dir runs/web-online
 
     Attributes:
-        devices: where episodes run, such as phone:16 or browser:4; by default those of the suite's world.
+        devices: where episodes run, such as phone:16 or browser:4; by default phone:64, or browser:2 for web
+            pages.
         eval_suite: every `eval_steps` updates, live success on held-out instances of this suite joins the
             metrics; empty measures nothing.
         eval_episodes_per_template: instances of every template for that.

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 
 from gui_agent.actions import Click
 from gui_agent.errors import ConfigError, DataError
-from gui_agent.formats.compact import CompactFormat, CompactOptions, compact_vocabulary
+from gui_agent.formats.compact import compact_vocabulary
+from gui_agent.formats.registry import get_format
 from gui_agent.observation import Box, LabelledScreen, Screenshot, UiElement
 from gui_agent.policies.transformers_loading import load_model
 from trainers.grounding import pointing_accuracy, train_grounding
@@ -23,7 +24,8 @@ from trainers.metrics import read_metrics
 from trainers.tiny_model import Family, TinyModelConfig, build_tiny_model
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 170, 70), "blue": (50, 90, 220)}
-FORMAT = CompactFormat(CompactOptions(snap_px=8, require_thought=True))
+FORMAT_NAME = "compact:snap_px=8,require_thought=true"
+FORMAT = get_format(FORMAT_NAME)
 
 
 def screen(rng: random.Random, *, size: tuple[int, int] = (56, 112)) -> LabelledScreen:
@@ -86,7 +88,7 @@ def short(model: Path, output_dir: Path, **settings: Any) -> GroundingConfig:
 def test_every_stage_lowers_its_loss_and_the_result_loads(tmp_path: Path, family: Family) -> None:
     config = short(tiny(tmp_path / "tiny", family), tmp_path / "run")
 
-    report = train_grounding(config, screens(12, 0), screens(4, 1), FORMAT, show_progress=False)
+    report = train_grounding(config, screens(12, 0), screens(4, 1), FORMAT_NAME, show_progress=False)
 
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
     for stage in ("vision", "noun", "lookup", "answer"):
@@ -103,7 +105,7 @@ def test_equal_seeds_give_equal_weights(checkpoint: Path, tmp_path: Path) -> Non
     weights = []
     for name in ("first", "second"):
         config = short(checkpoint, tmp_path / name)
-        report = train_grounding(config, screens(8, 0), (), FORMAT, show_progress=False)
+        report = train_grounding(config, screens(8, 0), (), FORMAT_NAME, show_progress=False)
         weights.append((report.model_dir / "model.safetensors").read_bytes())
         assert report.accuracy is None
 
@@ -114,7 +116,7 @@ def test_answers_alone_need_no_dense_supervision(checkpoint: Path, tmp_path: Pat
     config = short(checkpoint, tmp_path, dense=None)
     mixed = [*screens(4, 0), screen(random.Random(2), size=(84, 112))]
 
-    train_grounding(config, mixed, (), FORMAT, show_progress=False)
+    train_grounding(config, mixed, (), FORMAT_NAME, show_progress=False)
 
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert {line["stage"] for line in lines} == {"answer", "end"}
@@ -141,7 +143,7 @@ def test_a_first_question_is_the_prompt_that_the_agent_sends(checkpoint: Path) -
     element = shown.elements[0]
     prompt = model.prompts.encode(FORMAT.prompt(f"tap {element.name}", (), shown.screenshot))
 
-    assert tuple(writer.opening(f"tap {element.name}", 8)) == prompt.token_ids
+    assert tuple(writer.opening(f"tap {element.name}", shown.screenshot, 8)) == prompt.token_ids
 
     answer = writer.answer(element, writer.geometry(shown.screenshot))
     text = model.prompts.decode(answer.token_ids)
@@ -149,6 +151,18 @@ def test_a_first_question_is_the_prompt_that_the_agent_sends(checkpoint: Path) -
     assert text.startswith(element.name)
     assert isinstance(action, Click)
     assert element.box.contains(action.x, action.y)
+
+
+def test_a_format_that_states_the_size_of_the_screen_states_that_of_each_screen(checkpoint: Path) -> None:
+    model = load_model(checkpoint)
+    states_size = get_format("mobile_use", image_budget=model.images.budget)
+    first, other = screen(random.Random(0)), screen(random.Random(1), size=(84, 112))
+    writer = TurnWriter(model, states_size, "tap {name}", first.screenshot)
+    for shown in (first, other):
+        prompt = model.prompts.encode(states_size.prompt("tap red", (), shown.screenshot))
+        num_image_tokens = prompt.token_ids.count(model.image_token_id)
+        opening = writer.opening("tap red", shown.screenshot, num_image_tokens)
+        assert tuple(opening) == prompt.token_ids
 
 
 def test_a_follow_up_continues_the_conversation_as_the_chat_template_writes_it(checkpoint: Path) -> None:
@@ -180,16 +194,16 @@ def test_screens_without_anything_to_point_at_are_refused(checkpoint: Path, tmp_
     bare = [LabelledScreen(screenshot=screens(1, 0)[0].screenshot, elements=())]
 
     with pytest.raises(DataError, match="clickable element with a name"):
-        train_grounding(short(checkpoint, tmp_path), bare, (), FORMAT, show_progress=False)
+        train_grounding(short(checkpoint, tmp_path), bare, (), FORMAT_NAME, show_progress=False)
     with pytest.raises(DataError, match="no labelled screens"):
-        train_grounding(short(checkpoint, tmp_path), (), (), FORMAT, show_progress=False)
+        train_grounding(short(checkpoint, tmp_path), (), (), FORMAT_NAME, show_progress=False)
 
 
 def test_dense_stages_refuse_screens_of_several_sizes(checkpoint: Path, tmp_path: Path) -> None:
     mixed = [screen(random.Random(0)), screen(random.Random(1), size=(84, 112))]
 
     with pytest.raises(ConfigError, match="one size"):
-        train_grounding(short(checkpoint, tmp_path), mixed, (), FORMAT, show_progress=False)
+        train_grounding(short(checkpoint, tmp_path), mixed, (), FORMAT_NAME, show_progress=False)
 
 
 @pytest.mark.parametrize(
