@@ -104,9 +104,10 @@ class TimedPolicy(TransformersPolicy):
 
 @dataclass(slots=True)
 class _Sampled:
-    """What was sampled for one update."""
+    """What was sampled for one update; `surplus` groups were worth it but one too many."""
 
     kept: list[ScoredGroup] = field(default_factory=list)
+    surplus: int = 0
     scored: list[ScoredGroup] = field(default_factory=list)
     batches: list[GroupBatch] = field(default_factory=list)
 
@@ -193,6 +194,8 @@ class TrainingLoop:
         after = self._policy.counters
         metrics = {
             **sampling_metrics(sampled.scored, sampled.kept, sampled.batches, kind=self._source.kind),
+            "groups/filtered": len(sampled.scored) - len(sampled.kept) - sampled.surplus,
+            "groups/surplus": sampled.surplus,
             **learnt,
             "rows_dropped": len(every_row) - len(rows),
             "images_encoded": after.images_encoded - before.images_encoded,
@@ -223,13 +226,17 @@ class TrainingLoop:
             sampled.batches.append(batch)
             sampled.scored.extend(scored)
             missing = config.groups_per_update - len(sampled.kept)
-            sampled.kept.extend([group for group in scored if self._credit.keep(group)][:missing])
+            worth_it = [group for group in scored if self._credit.keep(group)]
+            sampled.kept.extend(worth_it[:missing])
+            sampled.surplus += len(worth_it[missing:])
             if len(sampled.kept) == config.groups_per_update:
                 return sampled
         if config.on_exhausted is OnExhausted.RAISE:
+            dropped = sum(batch.groups_dropped for batch in sampled.batches)
+            lost = f" ({dropped} more could not be judged: devices broke, or tasks have no verdict)" if dropped else ""
             raise ConfigError(
                 f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
-                f"training on after max_num_gen_batches={config.max_num_gen_batches}; lower filter_std "
+                f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; lower filter_std "
                 f"(now {config.filter_std}), raise num_generations, warm the model up with SFT, or set "
                 "on_exhausted=train_on_rest"
             )
@@ -249,8 +256,11 @@ class TrainingLoop:
         every = self._config.eval_steps
         if self._evaluate is None or not every or self._update % every:
             return {}
+        generated = self._stopwatch.seconds("generate")
         with self._stopwatch.measure("eval"):
             found = await self._evaluate(self._update)
+        # What evaluation sampled is part of its own time, not of the update's.
+        self._stopwatch.add("generate", generated - self._stopwatch.seconds("generate"))
         return {f"eval/{name.removeprefix('eval/')}": value for name, value in found.items()}
 
     def _stop_cause(self) -> StopCause | None:

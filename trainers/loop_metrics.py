@@ -46,7 +46,6 @@ def sampling_metrics(
         f"{kind}/patches": sum(trajectory.patches for trajectory in trajectories),
         "groups/sampled": len(scored),
         "groups/kept": len(kept),
-        "groups/filtered": len(scored) - len(kept),
         "groups/batches": len(batches),
         "env/faults": sum(batch.faults for batch in batches),
         "env/restarts": sum(batch.retries for batch in batches),

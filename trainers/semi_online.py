@@ -8,7 +8,7 @@ from gui_agent.matching import get_matcher
 from trainers.config import SemiOnlineConfig
 from trainers.credit import EstimatorCredit
 from trainers.loop import TrainResult
-from trainers.recordings import chosen_trajectories
+from trainers.recordings import chosen_trajectories, successful
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
@@ -71,8 +71,9 @@ def replay_tasks(config: SemiOnlineConfig) -> list[ReplayTask]:
 
     Raises:
         ConfigError: the store has none of that split.
+        DataError: none of them reached its goal; those that did not are left out, with a warning.
         ReplayError: a recording cannot be replayed.
     """
     store = TrajectoryStore.open(config.data)
-    chosen = chosen_trajectories(store, split=config.split, limit=config.max_trajectories)
+    chosen = successful(chosen_trajectories(store, split=config.split, limit=config.max_trajectories))
     return list(ReplaySource(chosen, store.screenshots, single_step=config.single_step).tasks)

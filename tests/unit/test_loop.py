@@ -14,7 +14,7 @@ from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
 from trainers.config import OnExhausted, SemiOnlineConfig, SFTConfig
-from trainers.loop import StopCause, TrainResult
+from trainers.loop import Evaluator, StopCause, TimedPolicy, TrainResult
 from trainers.metrics import read_metrics
 from trainers.semi_online import replay_tasks, train_semi_online
 from trainers.sft import expert_rows, train_sft
@@ -120,6 +120,9 @@ async def test_semi_online_training_runs_and_leaves_everything_behind(
     assert all(step.completions for trajectory in store for step in trajectory.steps)
     assert any(line["rows"] > 0 for line in lines)
     for line in lines:
+        parts = [line[f"groups/{part}"] for part in ("kept", "filtered", "surplus")]
+        assert sum(parts) == line["groups/sampled"]
+        assert min(parts) >= 0
         assert line["images_dropped"] == 0
         if line["rows"]:
             assert line["sampling/sampling_logp_difference/max"] < 1e-4
@@ -189,11 +192,18 @@ async def test_the_evaluation_hook_joins_the_metrics(
         rl_config(imitated.model_dir, data, tmp_path / "run"), eval_steps=2, max_updates=2
     )
 
-    async def evaluate(update: int) -> dict[str, float]:
-        return {"success": update / 2}
+    hour = 3600.0
 
-    result = await train_semi_online(config, evaluator_for=lambda policy: evaluate)
+    def evaluator_for(policy: TimedPolicy) -> Evaluator:
+        async def evaluate(update: int) -> dict[str, float]:
+            policy._stopwatch.add("generate", hour)  # as if it had sampled that long
+            return {"success": update / 2}
+
+        return evaluate
+
+    result = await train_semi_online(config, evaluator_for=evaluator_for)
     first, second = read_metrics(result.metrics_path)
+    assert 0 <= second["time/generate"] < hour
     assert "eval/success" not in first
     assert second["eval/success"] == 1.0
 
@@ -201,6 +211,16 @@ async def test_the_evaluation_hook_joins_the_metrics(
 async def test_a_cpu_budget_ends_a_training(imitated: TrainResult, data: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(rl_config(imitated.model_dir, data, tmp_path / "run"), max_cpu_s=1e-3)
     assert (await train_semi_online(config)).cause is StopCause.MAX_CPU_S
+
+
+def test_recordings_that_failed_are_not_replayed_and_that_is_said(tmp_path: Path) -> None:
+    good, bad = recording(0), recording(1)
+    failed = dataclasses.replace(bad.trajectory, outcome=Outcome(verdict=Verdict.FAILURE))
+    store = TrajectoryStore.create(tmp_path / "experts")
+    store.append([good, dataclasses.replace(bad, trajectory=failed)])
+    with pytest.warns(UserWarning, match="1 of 2 trajectories did not succeed"):
+        tasks = replay_tasks(SemiOnlineConfig(data=tmp_path / "experts"))
+    assert [task.goal for task in tasks] == [good.trajectory.goal]
 
 
 def test_an_unknown_split_names_those_there_are(data: Path) -> None:
