@@ -3,8 +3,8 @@
 An episode succeeds if the check says so and the agent stopped by itself, or the world ended the task:
 an agent that wanders through the goal and does not notice has not solved the task (as in AndroidWorld).
 
-An episode that a device fault ended is unscored. It is counted and left out of every average; a
-report whose tasks are mostly unscored says so instead of giving a number.
+An episode that a device fault ended is unscored. It is counted and left out of every average; where
+nothing could be scored there is no figure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from eval.intervals import Interval, bootstrap_mean
+from eval.intervals import Interval, wilson
 from gui_agent.actions import Finish, FinishStatus
 from gui_agent.device import EVALUATION_SEED_START, Task, TaskSource, Verdict
 from gui_agent.errors import ConfigError
@@ -39,12 +39,10 @@ def training_tasks(source: TaskSource, count: int, *, seed: int) -> list[Task]:
     return tasks[:count]
 
 
-def evaluation_tasks(source: TaskSource, per_template: int, *, first: int = 0) -> list[Task]:
+def evaluation_tasks(source: TaskSource, per_template: int) -> list[Task]:
     """`per_template` instances of every template that training never draws."""
-    start = EVALUATION_SEED_START + first
-    return [
-        source.task(template, start + index) for index in range(per_template) for template in source.templates
-    ]
+    seeds = range(EVALUATION_SEED_START, EVALUATION_SEED_START + per_template)
+    return [source.task(template, seed) for seed in seeds for template in source.templates]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +68,7 @@ class TemplateScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveScore:
-    """Success on a suite, with a 95 % bootstrap interval over episodes."""
+    """Success on a suite, with Wilson's 95 % interval over episodes."""
 
     success: Interval | None
     templates: tuple[TemplateScore, ...]
@@ -81,26 +79,20 @@ class LiveScore:
     device_steps: int
 
 
-def live_score(trajectories: Iterable[Trajectory], *, seed: int = 0) -> LiveScore:
-    """Summarise evaluated episodes.
-
-    Args:
-        trajectories: one per evaluated instance.
-        seed: of the bootstrap.
-    """
+def live_score(trajectories: Iterable[Trajectory]) -> LiveScore:
+    """Summarise evaluated episodes, one per evaluated instance."""
     by_template: dict[str, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         by_template[trajectory.template].append(trajectory)
     everything = [trajectory for group in by_template.values() for trajectory in group]
     scored = [trajectory for trajectory in everything if _is_scored(trajectory)]
     return LiveScore(
-        success=bootstrap_mean([_success(trajectory) for trajectory in scored], seed=seed)
-        if scored
-        else None,
+        # A bootstrap would give 100 % to 100 % where all episodes succeeded, however few they are.
+        success=wilson(sum(trajectory.succeeded for trajectory in scored), len(scored)) if scored else None,
         templates=tuple(_template_score(template, group) for template, group in sorted(by_template.items())),
         scored=len(scored),
         unscored=len(everything) - len(scored),
-        claimed_but_failed=sum(_claimed(trajectory) and not _success(trajectory) for trajectory in scored),
+        claimed_but_failed=sum(_claimed(trajectory) and not trajectory.succeeded for trajectory in scored),
         device_steps=sum(len(trajectory.steps) for trajectory in everything),
     )
 
@@ -112,7 +104,7 @@ def _template_score(template: str, group: Sequence[Trajectory]) -> TemplateScore
     ]
     return TemplateScore(
         template=template,
-        success=_mean([_success(trajectory) for trajectory in scored]),
+        success=_mean([float(trajectory.succeeded) for trajectory in scored]),
         progress=_mean(progress),
         scored=len(scored),
         unscored=len(group) - len(scored),
@@ -126,10 +118,6 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _is_scored(trajectory: Trajectory) -> bool:
     return trajectory.outcome.verdict is not Verdict.UNSCORED
-
-
-def _success(trajectory: Trajectory) -> float:
-    return float(trajectory.succeeded)
 
 
 def _claimed(trajectory: Trajectory) -> bool:

@@ -26,7 +26,7 @@ class ResultRow:
         method: name of the method in its grid file.
         seed: of the whole chain: demonstrations, model, training.
         success: live success on held-out instances, in [0, 1].
-        success_low, success_high: 95 % bootstrap interval of `success` over episodes.
+        success_low, success_high: 95 % interval of `success` over episodes.
         device_steps: steps taken in live environments for training (replay needs none).
         cpu_s: CPU seconds of the method itself, after the stages that all methods share.
         command: what reproduces the row.

@@ -9,7 +9,7 @@ Source: UI-S1, arXiv:2509.11543, appendix A.3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,24 +111,23 @@ def sop_task(trajectory: Trajectory, length: int) -> SopTask:
 
 
 def sop_from_replays(
-    trajectories: Iterable[Trajectory], lengths: Mapping[str, int], *, matcher: str, seed: int = 0
+    trajectories: Sequence[Trajectory], lengths: Sequence[int], *, matcher: str, seed: int = 0
 ) -> SopMetrics:
     """SOP of replayed episodes.
 
     Args:
         trajectories: replays with patch budget 0.
-        lengths: number of expert steps by task id.
+        lengths: number of steps of each one's expert, in the same order.
         matcher: name of the matcher that the replay used.
         seed: of the intervals.
 
     Raises:
-        DataError: an episode's task id is not among `lengths`, or it is no such replay.
+        DataError: there are more or fewer lengths than episodes, or an episode is no such replay.
     """
-    tasks = []
-    for trajectory in trajectories:
-        if trajectory.task_id not in lengths:
-            raise DataError(f"no expert length is known for task {trajectory.task_id!r}")
-        tasks.append(sop_task(trajectory, lengths[trajectory.task_id]))
+    if len(trajectories) != len(lengths):
+        raise DataError(f"SOP: {len(lengths)} expert lengths for {len(trajectories)} episodes")
+    pairs = zip(trajectories, lengths, strict=True)
+    tasks = [sop_task(trajectory, length) for trajectory, length in pairs]
     return sop_metrics(tasks, matcher=matcher, seed=seed)
 
 

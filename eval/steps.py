@@ -47,8 +47,8 @@ def step_metrics(trajectories: Iterable[Trajectory], *, matcher: str, seed: int 
     """TM, GR and SR of steps that were compared with an expert.
 
     Args:
-        trajectories: replayed episodes, or single-step episodes of the same task, which are drawn
-            together (equal `source["trajectory"]`, else equal task id up to "/step-").
+        trajectories: replayed episodes, or single-step episodes; those of one task (equal task id up to
+            "/step-") are drawn together.
         matcher: name of the matcher that the replay used.
         seed: of the intervals.
 
@@ -59,7 +59,8 @@ def step_metrics(trajectories: Iterable[Trajectory], *, matcher: str, seed: int 
     right: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     for trajectory in trajectories:
-        row = counts.setdefault(_cluster(trajectory), [0, 0, 0, 0, 0])
+        task = trajectory.task_id.partition("/step-")[0]
+        row = counts.setdefault(task, [0, 0, 0, 0, 0])
         for step in trajectory.steps:
             judged = _judge(trajectory, step)
             row[:] = [total + part for total, part in zip(row, judged.counts, strict=True)]
@@ -104,7 +105,3 @@ def _judge(trajectory: Trajectory, step: Step) -> _Judged:
         exact=step.match.exact_match,
         grounded=isinstance(step.expected.action, _GROUNDED),
     )
-
-
-def _cluster(trajectory: Trajectory) -> str:
-    return str(trajectory.source.get("trajectory") or trajectory.task_id.partition("/step-")[0])

@@ -51,12 +51,14 @@ class Collect:
 
     Attributes:
         suite: tasks to run, such as phone/quickstart or miniwob/quickstart.
-        devices: where to run them, such as phone:4 or browser:2; by default one device of the suite's world.
+        devices: where to run them, such as phone:4 or browser:2; by default phone:64, or browser:2 for web
+            pages.
         output: trajectory store to create or to append to.
         episodes: number of task instances, spread evenly over the templates.
         split: train draws training instances, eval the held-out ones.
         seed: which instances are drawn, and the noise of a sampling model.
-        elements: keep the labelled widgets of every screen.
+        elements: keep the labelled widgets of every screen, where the device shows them with it: phones do,
+            browsers do not.
         only_success: leave out episodes that failed; for demonstrations.
         time_limit_s: no step of an episode begins later than this; 0 is no limit.
         agent: the model that acts; none lets the experts act.

@@ -53,7 +53,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     ),
     "train online": Entry(
         target="gui_agent.cli.train:Online",
-        summary="reinforcement learning on live phones and browsers",
+        summary="reinforcement learning on live devices",
     ),
     "eval run": Entry(
         target="gui_agent.cli.evaluate:EvalRun",
@@ -61,15 +61,15 @@ COMMANDS: Final[dict[str, Entry]] = {
     ),
     "bench": Entry(
         target="gui_agent.cli.bench:Bench",
-        summary="time the hot paths and compare with a stored baseline",
+        summary="compare methods on the same demonstrations, warm starts and seeds",
     ),
     "pipeline": Entry(
         target="gui_agent.cli.pipeline:Pipeline",
-        summary="run the steps of a recipe one after the other",
+        summary="run the whole chain of a recipe, from demonstrations to a report",
     ),
     "view": Entry(
         target="gui_agent.cli.view:View",
-        summary="look at stored trajectories in a browser",
+        summary="write stored episodes as one HTML file",
     ),
     "serve": Entry(
         target="gui_agent.cli.serve:Serve",

@@ -55,14 +55,15 @@ class EvalRun:
         agent: the model to score.
         output_dir: where eval.json and the evaluated episodes go.
         suite: tasks to run live; empty skips live evaluation.
-        devices: where to run them, such as phone:4; by default one device of the suite's world.
+        devices: where to run them, such as phone:4 or browser:2; by default phone:64, or browser:2 for web
+            pages.
         episodes_per_template: held-out instances of every template.
         training_data: store of the training trajectories; instances that begin in the same state with
             the same goal as one of them are left out and counted.
         data: store of trajectories to replay; empty skips replay.
         max_trajectories: replay only the first so many; 0 replays all.
         matcher: rules that decide whether two actions are the same deed.
-        seed: of sampling noise and of the bootstrap.
+        seed: of sampling noise, and of the intervals of replay.
     """
 
     agent: AgentOptions = field(default_factory=AgentOptions)
@@ -134,7 +135,7 @@ class EvalRun:
         known = _starts(TrajectoryStore.open(self.training_data)) if self.training_data else set()
         unseen = [record.trajectory for record in records if not _starts([record.trajectory]) & known]
         _keep(self.output_dir / "episodes", records)
-        score = live_score(unseen, seed=self.seed)
+        score = live_score(unseen)
         return {
             "suite": self.suite,
             "first_seed": tasks[0].seed,
@@ -154,9 +155,11 @@ class EvalRun:
         factory = ReplayFactory(matcher=matcher, patch_budget=0)
         own_history = await self._play(policy, whole.tasks, factory, "sop")
         expert_history = await self._play(policy, steps.tasks, factory, "steps")
-        lengths = {task.task_id: task.max_steps for task in whole.tasks}
         sop = sop_from_replays(
-            [record.trajectory for record in own_history], lengths, matcher=matcher.identifier, seed=self.seed
+            [record.trajectory for record in own_history],
+            [task.max_steps for task in whole.tasks],  # by order: several recordings may be of one task
+            matcher=matcher.identifier,
+            seed=self.seed,
         )
         single = step_metrics(
             [record.trajectory for record in expert_history], matcher=matcher.identifier, seed=self.seed

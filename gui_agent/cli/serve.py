@@ -33,7 +33,7 @@ class Serve:
         api_key_env: environment variable that holds the key which requests must bring.
 
     Examples:
-        gui-agent serve --model runs/quickstart/model --port 8000
+        gui-agent serve --model runs/quickstart/semi_online/model --port 8000
         GUI_AGENT_API_KEY=... gui-agent serve --model M --host 0.0.0.0 --api-key-env GUI_AGENT_API_KEY
     """
 

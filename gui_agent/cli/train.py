@@ -48,7 +48,7 @@ class Grounding(GroundingConfig):
     within minutes. Boxes are labels of recorded screens; they are never part of a prompt.
 
     Examples:
-        gui-agent train grounding --recipe quickstart --seed 1
+        gui-agent train grounding --recipe quickstart --seed 1 --output-dir runs/grounding
         gui-agent train grounding --suite phone/quickstart --output-dir runs/grounding
         gui-agent train grounding --model Qwen/Qwen2.5-VL-3B-Instruct --dense none --suite phone/phone \\
             --format ui_s1 --learning-rate 1e-5 --dtype bfloat16 --device cuda:0 --output-dir runs/3b
@@ -171,7 +171,8 @@ class SemiOnline(SemiOnlineConfig):
         gui-agent train semi-online --recipe quickstart --model runs/sft/model --data runs/demonstrations
         gui-agent train semi-online --model runs/sft/model --data runs/demonstrations --algorithm gigpo \\
             --patch-budget -1 --learning-rate 1e-4 --output-dir runs/gigpo
-        gui-agent train semi-online --recipe quickstart --resume-from-checkpoint true
+        gui-agent train semi-online --recipe quickstart --model runs/sft/model --data runs/demonstrations \\
+            --resume-from-checkpoint true
 
     Attributes:
         eval_suite: every `eval_steps` updates, live success on held-out instances of this suite joins the

@@ -29,7 +29,7 @@ class View:
 
     Attributes:
         path: a trajectory store, or a folder that holds one.
-        output: the file to write; by default view.html beside the store.
+        output: the file to write; by default beside the folder, called as it with .view.html after.
         limit: show the first so many episodes; 0 shows all.
     """
 

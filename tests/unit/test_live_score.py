@@ -41,6 +41,13 @@ def test_unscored_episodes_are_counted_and_left_out() -> None:
     assert (score.scored, score.unscored) == (2, 1)
 
 
+def test_a_few_successes_do_not_make_certainty() -> None:
+    score = live_score([episode(Verdict.SUCCESS, number=number) for number in range(4)])
+    assert score.success is not None
+    assert score.success.value == score.success.high == 1
+    assert score.success.low == pytest.approx(4 / (4 + 1.959964**2))  # Wilson's bound for n of n
+
+
 def test_a_suite_that_nobody_could_score_has_no_figure() -> None:
     score = live_score([episode(Verdict.UNSCORED, StopReason.DEVICE_FAULT)])
     assert score.success is None

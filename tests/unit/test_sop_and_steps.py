@@ -54,7 +54,7 @@ OTHER, TYPED = (Wait(), Click(x=5, y=5)), (TypeText(text="a"), TypeText(text="a"
 def test_sop_counts_the_prefix() -> None:
     metrics = sop_from_replays(
         [replay("a", HIT, HIT), replay("b", HIT, MISS), replay("c", MISS)],
-        {"a": 2, "b": 4, "c": 3},
+        [2, 4, 3],
         matcher="ui_s1@1",
     )
     assert metrics.pg.value == pytest.approx((1 + 0.25 + 0) / 3)
@@ -72,8 +72,8 @@ def test_sop_refuses_what_is_no_sop() -> None:
         sop_task(replay("a", HIT, compared=False), 1)
     with pytest.raises(DataError, match="impossible"):
         SopTask(matched=3, length=2)
-    with pytest.raises(DataError, match="no expert length"):
-        sop_from_replays([replay("a", HIT)], {}, matcher="m")
+    with pytest.raises(DataError, match="0 expert lengths for 1 episodes"):
+        sop_from_replays([replay("a", HIT)], [], matcher="m")
     with pytest.raises(DataError, match="at least one"):
         sop_metrics([], matcher="m")
 
