@@ -2,7 +2,7 @@
 
 Vocabulary: a *row* is one completion, that is one step of one episode in one role; a *group* holds
 sibling episodes of one task or expert trajectory; a *cluster* holds the rows whose values are compared
-to each other. Everything is float64 numpy; a cluster of one row, or of equal values, gives exactly 0.
+to each other, see `trainers.normalisation`. Names of estimators: `trainers.algorithms`.
 
 Shape letters: N rows.
 """
@@ -10,24 +10,18 @@ Shape letters: N rows.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from gui_agent.errors import ConfigError
 from gui_agent.policy import AgentRole
-from trainers.config import Compat
+from trainers.normalisation import Codes, NormMode, cluster_codes, normalise
 from trainers.returns import Floats, discounted_returns
-from trainers.rewards import StepReward
-from trajectories.records import Trajectory
-
-Codes = npt.NDArray[np.int64]
-_EQUAL: Final = 1e-6
-"""Values that differ by less than this are equal: their spread is rounding noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +65,6 @@ class AdvantageEstimator(Protocol):
         ...
 
 
-class NormMode(StrEnum):
-    """How values are compared within a cluster."""
-
-    MEAN_STD_NORM = "mean_std_norm"
-    """Minus the mean, divided by the deviation (n - 1 in the denominator) plus eps."""
-    MEAN_NORM = "mean_norm"
-    """Minus the mean."""
-
-
 class Statistics(StrEnum):
     """What the mean and deviation of episode values are taken over."""
 
@@ -113,57 +98,6 @@ class AdvantageTerms:
     """What the step term compared: a return or a reward."""
     step_clusters: Codes
     """Numbers of the step clusters, in order of first appearance."""
-
-
-def cluster_codes(labels: Sequence[Hashable]) -> Codes:
-    """Numbers for labels, 0, 1, …, in order of first appearance."""
-    codes: dict[Hashable, int] = {}
-    return np.array([codes.setdefault(label, len(codes)) for label in labels], dtype=np.int64)
-
-
-def normalise(
-    values_N: Floats,
-    codes_N: Codes,
-    *,
-    mode: NormMode = NormMode.MEAN_STD_NORM,
-    eps: float = 1e-6,
-    counted_N: npt.NDArray[np.bool_] | None = None,
-    raw_singletons: bool = False,
-) -> Floats:
-    """Compare each value with those of its cluster, in linear time.
-
-    Args:
-        values_N: what to compare.
-        codes_N: cluster of each row, small whole numbers.
-        mode: centre, or centre and scale.
-        eps: added to the deviation, in the unit of the values.
-        counted_N: rows that enter mean and deviation, at least one per cluster; None counts all.
-        raw_singletons: a cluster with one counted row has mean 0 and deviation 1 (a quirk of releases);
-            otherwise its rows get 0.
-
-    Returns:
-        Shape (N,). Clusters whose counted values differ by less than 1e-6 get exactly 0.
-    """
-    if not len(values_N):
-        return np.zeros(0)
-    num = int(codes_N.max()) + 1
-    counted = np.ones(len(values_N), dtype=bool) if counted_N is None else counted_N
-    values, codes = values_N[counted], codes_N[counted]
-    count = np.bincount(codes, minlength=num)
-    mean = np.bincount(codes, values, minlength=num) / np.maximum(count, 1)
-    squares = np.bincount(codes, (values - mean[codes]) ** 2, minlength=num)
-    deviation = np.sqrt(squares / np.maximum(count - 1, 1))
-    highest, lowest = np.full(num, -np.inf), np.full(num, np.inf)
-    np.maximum.at(highest, codes, values)
-    np.minimum.at(lowest, codes, values)
-    single = count == 1
-    if raw_singletons:
-        mean, deviation = np.where(single, 0.0, mean), np.where(single, 1.0, deviation)
-    equal = (highest - lowest < _EQUAL) & ~(single & raw_singletons)
-    result = values_N - mean[codes_N]
-    if mode is NormMode.MEAN_STD_NORM:
-        result = result / (deviation[codes_N] + eps)
-    return np.where(equal[codes_N], 0.0, result)
 
 
 def _group_keys(rows: Sequence[EstimatorRow]) -> list[Hashable]:
@@ -323,7 +257,8 @@ class GigpoAdvantage:
         step_weight: omega.
         similarity: None compares state keys exactly; a threshold in (0, 1) joins a state to the first
             cluster whose first member is at least that similar as text (difflib's ratio; the result
-            depends on the order of rows, and the cost is the number of states times clusters).
+            depends on the order of rows, and the cost is the number of states times clusters). For worlds
+            whose state keys are text: those of phone and browser are hashes, of which none are similar.
         episode_term: how episodes are compared.
 
     Source: GiGPO, arXiv:2505.10978, equations 3 to 9 (reference vectors `gigpo`).
@@ -467,116 +402,3 @@ class SrgpoAdvantage:
                 return row.role, row.group_id
             case DrawWithin.EPISODE:
                 return row.role, row.group_id, row.episode_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EstimatorSettings:
-    """What every estimator is built from; each takes what it knows.
-
-    Attributes:
-        gamma: discount; None takes the method's published value.
-        step_weight: omega; None takes the method's published value.
-        mode: how values are compared within a cluster.
-        compat: `release` reproduces the methods' released code.
-    """
-
-    gamma: float | None = None
-    step_weight: float | None = None
-    mode: NormMode = NormMode.MEAN_STD_NORM
-    compat: Compat = Compat.PAPER
-
-    @property
-    def episode_term(self) -> EpisodeTerm:
-        """How episodes are compared under these settings."""
-        if self.compat is Compat.RELEASE:
-            return EpisodeTerm(mode=self.mode, statistics=Statistics.ROWS, raw_singletons=True)
-        return EpisodeTerm(mode=self.mode)
-
-
-def _or(value: float | None, published: float) -> float:
-    return published if value is None else value
-
-
-def _ui_s1(settings: EstimatorSettings) -> AdvantageEstimator:
-    release = settings.compat is Compat.RELEASE
-    return UiS1Advantage(
-        gamma=_or(settings.gamma, 0.5),
-        step_weight=_or(settings.step_weight, 1.0),
-        episode_return=EpisodeReturn.ROW if release else EpisodeReturn.FINAL,
-        episode_term=settings.episode_term,
-        cut_includes_mismatch=not release,
-    )
-
-
-def _ui_s1_offline(settings: EstimatorSettings) -> AdvantageEstimator:
-    # Group-relative advantages of single steps: the reward of a step among siblings at the same step.
-    return UiS1Advantage(gamma=0.0, episode_weight=0.0, episode_term=settings.episode_term)
-
-
-def _grpo(settings: EstimatorSettings) -> AdvantageEstimator:
-    return GrpoAdvantage(episode_term=settings.episode_term)
-
-
-def _gigpo(settings: EstimatorSettings) -> AdvantageEstimator:
-    return GigpoAdvantage(
-        gamma=_or(settings.gamma, 0.95),
-        step_weight=_or(settings.step_weight, 1.0),
-        episode_term=settings.episode_term,
-    )
-
-
-def _gigpo_similarity(settings: EstimatorSettings) -> AdvantageEstimator:
-    return GigpoAdvantage(
-        gamma=_or(settings.gamma, 0.95),
-        step_weight=_or(settings.step_weight, 1.0),
-        similarity=0.95,
-        episode_term=settings.episode_term,
-    )
-
-
-def _srgpo(settings: EstimatorSettings) -> AdvantageEstimator:
-    return SrgpoAdvantage(step_weight=_or(settings.step_weight, 0.5), episode_term=settings.episode_term)
-
-
-ESTIMATORS: Final[dict[str, Callable[[EstimatorSettings], AdvantageEstimator]]] = {
-    "ui_s1": _ui_s1,
-    "ui_s1_offline": _ui_s1_offline,
-    "grpo": _grpo,
-    "gigpo": _gigpo,
-    "gigpo_similarity": _gigpo_similarity,
-    "srgpo": _srgpo,
-}
-
-
-def get_estimator(name: str, settings: EstimatorSettings | None = None) -> AdvantageEstimator:
-    """The estimator of that name; `ConfigError` with a suggestion if there is none."""
-    build = ESTIMATORS.get(name)
-    if build is None:
-        close = difflib.get_close_matches(name, ESTIMATORS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"unknown algorithm {name!r}; {hint}known are {', '.join(ESTIMATORS)}")
-    return build(settings or EstimatorSettings())
-
-
-def estimator_rows(trajectory: Trajectory, rewards: Sequence[StepReward]) -> list[EstimatorRow]:
-    """One row per completion of an episode, in the order in which they were sampled.
-
-    Args:
-        trajectory: with its completions.
-        rewards: one per step.
-    """
-    total = sum(reward.value for reward in rewards)
-    return [
-        EstimatorRow(
-            group_id=trajectory.group_id or trajectory.task_id,
-            episode_id=trajectory.episode_id,
-            step=step.index,
-            reward=reward.value,
-            episode_reward=total,
-            matched=step.match is None or step.match.exact_match,
-            state_key=step.state_key_before,
-            role=sampled.role,
-        )
-        for step, reward in zip(trajectory.steps, rewards, strict=True)
-        for sampled in step.completions
-    ]

@@ -13,7 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from trainers.advantages import AdvantageEstimator, EstimatorSettings, estimator_rows, get_estimator
+from trainers.advantages import AdvantageEstimator, EstimatorRow
+from trainers.algorithms import EstimatorSettings, get_estimator
 from trainers.config import Compat, RLConfig
 from trainers.filters import filter_rows
 from trainers.returns import discounted_returns
@@ -149,3 +150,27 @@ class EstimatorCredit:
             rows, gamma=self._gamma, threshold=0.0, cut_includes_mismatch=self._cut_includes_mismatch
         )
         return max(found.deviations.values(), default=0.0)
+
+
+def estimator_rows(trajectory: Trajectory, rewards: Sequence[StepReward]) -> list[EstimatorRow]:
+    """One row per completion of an episode, in the order in which they were sampled.
+
+    Args:
+        trajectory: with its completions.
+        rewards: one per step.
+    """
+    total = sum(reward.value for reward in rewards)
+    return [
+        EstimatorRow(
+            group_id=trajectory.group_id or trajectory.task_id,
+            episode_id=trajectory.episode_id,
+            step=step.index,
+            reward=reward.value,
+            episode_reward=total,
+            matched=step.match is None or step.match.exact_match,
+            state_key=step.state_key_before,
+            role=sampled.role,
+        )
+        for step, reward in zip(trajectory.steps, rewards, strict=True)
+        for sampled in step.completions
+    ]

@@ -233,7 +233,8 @@ class TrainingLoop:
                 return sampled
         if config.on_exhausted is OnExhausted.RAISE:
             dropped = sum(batch.groups_dropped for batch in sampled.batches)
-            lost = f" ({dropped} more could not be judged: devices broke, or tasks have no verdict)" if dropped else ""
+            why = "devices broke, or tasks have no verdict"
+            lost = f" ({dropped} more could not be judged: {why})" if dropped else ""
             raise ConfigError(
                 f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
                 f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; lower filter_std "

@@ -24,7 +24,7 @@ from gui_agent.formats.registry import get_format
 from gui_agent.matching import get_matcher
 from gui_agent.observation import LabelledScreen
 from gui_agent.policy import SamplingParams
-from trainers.advantages import get_estimator
+from trainers.algorithms import get_estimator
 from trainers.config import LearnerConfig, OnlineConfig, RLConfig, SemiOnlineConfig, SFTConfig
 from trainers.grounding_config import GroundingConfig
 from trajectories.collect import collect_episodes, group_jobs

@@ -68,7 +68,6 @@ from trainers.advantages import (
     EstimatorRow,
     GigpoAdvantage,
     GrpoAdvantage,
-    NormMode,
     SrgpoAdvantage,
     Statistics,
     UiS1Advantage,
@@ -77,6 +76,7 @@ from trainers.advantages import (
 from trainers.config import Compat
 from trainers.filters import FilterMetric, filter_groups
 from trainers.losses import Aggregation, KlEstimator, aggregate, kl_estimate, policy_loss
+from trainers.normalisation import NormMode
 from trainers.returns import discounted_returns
 from trainers.rewards import Annotation, UiS1Reward, ui_s1_release_step_reward
 from trajectories.episode import run_episode

@@ -14,24 +14,20 @@ from hypothesis import strategies as st
 from gui_agent.errors import ConfigError
 from gui_agent.policy import AgentRole
 from trainers.advantages import (
-    ESTIMATORS,
     DrawWithin,
     EpisodeReturn,
     EpisodeTerm,
     EstimatorRow,
-    EstimatorSettings,
     GigpoAdvantage,
     GrpoAdvantage,
-    NormMode,
     SrgpoAdvantage,
     Statistics,
     UiS1Advantage,
-    cluster_codes,
-    get_estimator,
-    normalise,
 )
+from trainers.algorithms import ESTIMATORS, EstimatorSettings, get_estimator
 from trainers.config import Compat
 from trainers.filters import FilterMetric, filter_groups, filter_rows
+from trainers.normalisation import NormMode, cluster_codes, normalise
 from trainers.returns import discounted_returns
 
 rewards = st.one_of(st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.floats(-10, 10))
@@ -66,7 +62,7 @@ def rng() -> np.random.Generator:
 @given(
     rows=batches(),
     data=st.data(),
-    name=st.sampled_from(sorted(set(ESTIMATORS) - {"srgpo", "gigpo_similarity"})),
+    name=st.sampled_from(sorted(set(ESTIMATORS) - {"srgpo"})),
 )
 def test_the_order_of_rows_does_not_matter(rows: list[EstimatorRow], data: st.DataObject, name: str) -> None:
     estimator = get_estimator(name)
@@ -265,6 +261,28 @@ def test_settings_reach_the_estimators() -> None:
     srgpo = get_estimator("srgpo")
     assert isinstance(srgpo, SrgpoAdvantage)
     assert srgpo.step_weight == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [("grpo", "gamma"), ("grpo", "step_weight"), ("srgpo", "gamma"), ("ui_s1_offline", "gamma")],
+)
+def test_a_setting_without_effect_is_said(name: str, setting: str) -> None:
+    with pytest.warns(UserWarning, match=f"{setting}=0.25 has no effect on the advantages of '{name}'"):
+        get_estimator(name, replace(EstimatorSettings(), **{setting: 0.25}))
+
+
+@pytest.mark.parametrize("name", ["ui_s1", "gigpo"])
+def test_a_setting_with_effect_is_taken(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    rows = [
+        EstimatorRow(group_id="g", episode_id=f"e{episode}", step=step, reward=reward, state_key=f"{step}")
+        for episode, rewards in enumerate([(0.1, 0.0), (0.5, 1.0), (0.0, 0.7)])
+        for step, reward in enumerate(rewards)
+    ]
+    published = get_estimator(name)(rows, rng())
+    for changed in (EstimatorSettings(gamma=0.0), EstimatorSettings(step_weight=0.25)):
+        assert get_estimator(name, changed)(rows, rng()) != published
+    assert not recwarn
 
 
 def test_bad_names_and_settings_are_refused() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from gui_agent.actions import Click, Finish
+from gui_agent.actions import Action, Click, Finish
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
@@ -37,7 +37,7 @@ def picture(number: int) -> Screenshot:
 
 def recording(number: int) -> EpisodeRecord:
     shots = [picture(number), picture(number + 1)]
-    actions = [Click(x=14 + 14 * (number % 3), y=14), Finish()]
+    actions: list[Action] = [Click(x=14 + 14 * (number % 3), y=14), Finish()]
     steps = tuple(
         Step(
             index=i, screenshot_sha256=shot.sha256, width_px=56, height_px=56, requested=None,

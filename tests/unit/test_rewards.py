@@ -12,8 +12,8 @@ from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.matching import MATCHERS, MatchResult
 from gui_agent.policy import AgentRole, Completion, FinishReason
-from trainers.advantages import estimator_rows
 from trainers.config import Compat
+from trainers.credit import estimator_rows
 from trainers.rewards import REWARDS, TaskReward, UiS1Reward, get_reward, ui_s1_step_reward
 from trajectories.records import Step, Trajectory
 
