@@ -82,6 +82,8 @@ async def draw_labelled_screens(suite: TaskSource, count: int, seed: int) -> lis
 
 def _function(table: dict[str, str], world: str, what: str) -> Callable[..., Any]:
     path = table.get(world)
+    if not world:
+        raise ConfigError(f"{what}: no world is named; there are {', '.join(sorted(table))}")
     if path is None:
         close = difflib.get_close_matches(world, table, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from gui_agent.cli.recipes import Setting, Settings, parse_yaml
+from gui_agent.cli.recipes import Setting, Settings, overlaid, parse_yaml
 from gui_agent.cli.schema import (
     Option,
     OptionPath,
@@ -129,6 +129,10 @@ class _Reader:
                 raise ConfigError(f"{flag} takes no value")
             self._set(negated, False, flag)
             return
+        section: OptionPath = tuple(flag.removeprefix("--").replace("-", "_").split("."))
+        if section in self.schema.sections:
+            self._switch_off(section, flag, value if value is not None else self._value(flag))
+            return
         option = option_for(flag, self.schema)
         if is_sequence(option.annotation) or is_mapping(option.annotation):
             texts = [value] if value is not None else self._values()
@@ -153,6 +157,14 @@ class _Reader:
         except ConfigError:
             return None
         return option if may_be_bool(option.annotation) else None
+
+    def _switch_off(self, section: OptionPath, flag: str, value: str) -> None:
+        optional = self.schema.sections[section].optional
+        if value not in ("none", "null") or not optional:
+            ways = f"{flag}.NAME VALUE, or {flag} none" if optional else f"{flag}.NAME VALUE"
+            raise ConfigError(f"{flag} is a section of settings and cannot be {value!r}; write {ways}")
+        off = {section: Setting(value=None, source=flag)}
+        self.settings = overlaid(self.settings, off, self.schema)
 
     def _positional(self, argument: str) -> None:
         free = [o for path, o in self.schema.options.items() if o.positional and path not in self.settings]

@@ -79,7 +79,8 @@ def _section_heading(path: OptionPath, schema: Schema) -> str:
     if not path:
         return "settings:"
     section = schema.sections[path]
-    return f"{'.'.join(path)}: {section.summary}".rstrip(": ")
+    off = f" Switched off by --{'.'.join(path).replace('_', '-')} none." if section.optional else ""
+    return f"{'.'.join(path)}: {section.summary}{off}".rstrip(": ")
 
 
 def _option_lines(options: Iterable[Option]) -> list[str]:

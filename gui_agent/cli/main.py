@@ -17,6 +17,7 @@ from gui_agent.cli.commands import COMMANDS, command_class
 from gui_agent.cli.config import build, recipe_settings, to_yaml
 from gui_agent.cli.flags import parse_flags
 from gui_agent.cli.help import command_help, program_help
+from gui_agent.cli.recipes import overlaid
 from gui_agent.cli.schema import did_you_mean, schema_of
 from gui_agent.errors import ConfigError, DataError, DependencyError, DeviceError, GuiAgentError
 
@@ -131,7 +132,7 @@ def _run_command(name: str, arguments: list[str]) -> int:
     parsed = parse_flags(arguments, schema)
     recipe = parsed.common.recipe
     settings = recipe_settings(recipe, name, schema) if recipe is not None else {}
-    command = build(cls, {**settings, **parsed.settings}, recipe=recipe)
+    command = build(cls, overlaid(settings, parsed.settings, schema), recipe=recipe)
     if parsed.common.print_config:
         print(to_yaml(name, command), end="")
         return ExitCode.OK

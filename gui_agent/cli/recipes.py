@@ -162,13 +162,15 @@ def load_recipe(
     if _DEFAULTS in sections:
         settings.update(_read_defaults(path, sections[_DEFAULTS][0], schema, (), others))
     if command in sections:
-        own = _read(path, sections[command][0], schema, ())
-        switched_off = [p for p in own if p in schema.sections]
-        settings = {
-            p: s for p, s in settings.items() if not any(p[: len(off)] == off for off in switched_off)
-        }
-        settings.update(own)
+        settings = overlaid(settings, _read(path, sections[command][0], schema, ()), schema)
     return settings
+
+
+def overlaid(below: Settings, above: Settings, schema: Schema) -> Settings:
+    """Settings with others that go before them; a section that these switch off keeps nothing."""
+    switched_off = [path for path in above if path in schema.sections]
+    kept = {p: s for p, s in below.items() if not any(p[: len(off)] == off for off in switched_off)}
+    return {**kept, **above}
 
 
 def _sections(path: Path) -> dict[str, tuple[yaml.Node, str]]:

@@ -136,13 +136,14 @@ def _toy(*arguments: str, command: type = Train, name: str = "toy train") -> obj
     """The command that the arguments build, by way of the public parser."""
     from gui_agent.cli.config import build, recipe_settings
     from gui_agent.cli.flags import parse_flags
+    from gui_agent.cli.recipes import overlaid
     from gui_agent.cli.schema import schema_of
 
     schema = schema_of(command)
     parsed = parse_flags(arguments, schema)
     recipe = parsed.common.recipe
     settings = recipe_settings(recipe, name, schema) if recipe else {}
-    return build(command, {**settings, **parsed.settings}, recipe=recipe)
+    return build(command, overlaid(settings, parsed.settings, schema), recipe=recipe)
 
 
 def test_defaults_of_a_section_are_those_of_its_default_instance() -> None:
@@ -262,6 +263,18 @@ def test_a_section_that_is_off_by_default_comes_on_when_set_and_off_with_null(tm
     recipe = _recipe(tmp_path, "defaults: {judge: {tasks: [a]}}\ntoy train: {output_dir: o, judge: null}\n")
     assert _toy("--recipe", recipe) == Train(output_dir=Path("o"))
     assert _toy("--recipe", recipe, "--tasks", "b") == Train(output_dir=Path("o"), judge=Judge(tasks=("b",)))
+
+
+def test_a_flag_switches_a_section_off_and_a_later_one_on_again(tmp_path: Path) -> None:
+    recipe = ("--recipe", _recipe(tmp_path, "toy train: {output_dir: o, judge: {tasks: [a], gamma: 0.5}}\n"))
+    off = Train(output_dir=Path("o"))
+    assert _toy(*recipe, "--judge", "none") == off
+    assert _toy(*recipe, "--judge.tasks", "b", "--judge=none") == off
+    on = _toy(*recipe, "--judge", "none", "--judge.tasks", "b")
+    assert on == Train(output_dir=Path("o"), judge=Judge(tasks=("b",))), "nothing of the recipe is left"
+    for words in (("--judge", "3"), ("--learner", "none")):
+        with pytest.raises(ConfigError, match="is a section of settings"):
+            _toy(*recipe, *words)
 
 
 def test_the_printed_config_loads_to_an_equal_command(tmp_path: Path) -> None:
