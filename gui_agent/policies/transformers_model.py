@@ -234,13 +234,15 @@ class VisionLanguageModel:
             ImageTokenError: placeholders and pictures of a sequence disagree.
         """
         width = int(self.network.config.get_text_config().hidden_size)
+        longest = max((len(sequence.token_ids) for sequence in sequences), default=0)
         rules = PackingRules(
             image_token_id=self.image_token_id,
             pad_token_id=self.pad_token_id,
             merge_size=self.merge_size,
             share=share,
-            # The linear layers cost more than attention up to a few widths.
-            max_tokens=max(_SMALLEST_TREE, 4 * width),
+            # The linear layers cost more than attention up to a few widths; beyond, long sequences must
+            # still find room for what siblings have of their own.
+            max_tokens=max(_SMALLEST_TREE, 4 * width, 2 * longest),
         )
         return pack(sequences, rules)
 
