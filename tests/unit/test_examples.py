@@ -37,7 +37,7 @@ def command_lines(lines: list[str]) -> list[str]:
 
 
 EXAMPLES = {
-    **{line: "help" for line in command_lines(lines_of_help())},
+    **dict.fromkeys(command_lines(lines_of_help()), "help"),
     **{line: page.name for page in PAGES for line in command_lines(lines_of(page))},
 }
 
