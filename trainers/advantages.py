@@ -112,6 +112,10 @@ def _rewards(rows: Sequence[EstimatorRow]) -> Floats:
     return np.array([row.reward for row in rows], dtype=np.float64)
 
 
+def _episode_rewards(rows: Sequence[EstimatorRow]) -> Floats:
+    return np.array([row.episode_reward for row in rows], dtype=np.float64)
+
+
 def _returns(rows: Sequence[EstimatorRow], gamma: float, *, cut: bool, includes_mismatch: bool) -> Floats:
     return discounted_returns(
         _rewards(rows),
@@ -164,6 +168,26 @@ class EpisodeTerm:
         )
 
 
+def _two_terms(
+    episode_N: Floats,
+    step_values_N: Floats,
+    step_clusters_N: Codes,
+    *,
+    like: EpisodeTerm,
+    episode_weight: float = 1.0,
+    step_weight: float,
+) -> AdvantageTerms:
+    """The weighted sum of an episode term and of step values, which are compared in the same way."""
+    step_N = normalise(step_values_N, step_clusters_N, mode=like.mode, eps=like.eps)
+    return AdvantageTerms(
+        combined=episode_weight * episode_N + step_weight * step_N,
+        episode=episode_N,
+        step=step_N,
+        step_value=step_values_N,
+        step_clusters=step_clusters_N,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrpoAdvantage:
     """A = (R - mean) / (std + eps) over the episodes of a group, for every row of an episode.
@@ -175,8 +199,7 @@ class GrpoAdvantage:
 
     def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
         """The advantage and its parts; there is no step term."""
-        rewards = np.array([row.episode_reward for row in rows], dtype=np.float64)
-        episode = self.episode_term.of(rows, rewards)
+        episode = self.episode_term.of(rows, _episode_rewards(rows))
         nothing = np.zeros(len(rows))
         return AdvantageTerms(
             combined=episode,
@@ -216,15 +239,13 @@ class UiS1Advantage:
     def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
         """The advantage and its parts."""
         returns = _returns(rows, self.gamma, cut=True, includes_mismatch=self.cut_includes_mismatch)
-        clusters = cluster_codes([(row.group_id, row.role, row.step) for row in rows])
-        step = normalise(returns, clusters, mode=self.episode_term.mode, eps=self.episode_term.eps)
-        episode = self.episode_term.of(rows, self._episode_values(rows, returns))
-        return AdvantageTerms(
-            combined=self.episode_weight * episode + self.step_weight * step,
-            episode=episode,
-            step=step,
-            step_value=returns,
-            step_clusters=clusters,
+        return _two_terms(
+            self.episode_term.of(rows, self._episode_values(rows, returns)),
+            returns,
+            cluster_codes([(row.group_id, row.role, row.step) for row in rows]),
+            like=self.episode_term,
+            episode_weight=self.episode_weight,
+            step_weight=self.step_weight,
         )
 
     def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
@@ -276,16 +297,12 @@ class GigpoAdvantage:
     def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
         """The advantage and its parts."""
         returns = _returns(rows, self.gamma, cut=False, includes_mismatch=True)
-        clusters = anchor_clusters(rows, self.similarity)
-        step = normalise(returns, clusters, mode=self.episode_term.mode, eps=self.episode_term.eps)
-        episode_rewards = np.array([row.episode_reward for row in rows], dtype=np.float64)
-        episode = self.episode_term.of(rows, episode_rewards)
-        return AdvantageTerms(
-            combined=episode + self.step_weight * step,
-            episode=episode,
-            step=step,
-            step_value=returns,
-            step_clusters=clusters,
+        return _two_terms(
+            self.episode_term.of(rows, _episode_rewards(rows)),
+            returns,
+            anchor_clusters(rows, self.similarity),
+            like=self.episode_term,
+            step_weight=self.step_weight,
         )
 
     def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
@@ -365,17 +382,12 @@ class SrgpoAdvantage:
 
     def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
         """The advantage and its parts."""
-        rewards = _rewards(rows)
-        clusters = self.draw(rows, rng)
-        step = normalise(rewards, clusters, mode=self.episode_term.mode, eps=self.episode_term.eps)
-        episode_rewards = np.array([row.episode_reward for row in rows], dtype=np.float64)
-        episode = self.episode_term.of(rows, episode_rewards)
-        return AdvantageTerms(
-            combined=episode + self.step_weight * step,
-            episode=episode,
-            step=step,
-            step_value=rewards,
-            step_clusters=clusters,
+        return _two_terms(
+            self.episode_term.of(rows, _episode_rewards(rows)),
+            _rewards(rows),
+            self.draw(rows, rng),
+            like=self.episode_term,
+            step_weight=self.step_weight,
         )
 
     def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:

@@ -36,33 +36,10 @@ class FilterResult:
     Attributes:
         kept: groups to learn from, in order of first appearance.
         deviations: population deviation (ddof 0) of every group.
-        num_single: groups that were kept because they have one value only.
     """
 
     kept: tuple[str, ...]
     deviations: dict[str, float]
-    num_single: int
-
-    @property
-    def num_groups(self) -> int:
-        """Groups judged."""
-        return len(self.deviations)
-
-    @property
-    def num_dropped(self) -> int:
-        """Groups left out."""
-        return self.num_groups - len(self.kept)
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Counts for a log."""
-        return {
-            "filter/num_groups": self.num_groups,
-            "filter/num_kept": len(self.kept),
-            "filter/num_dropped": self.num_dropped,
-            "filter/num_single": self.num_single,
-            "filter/mean_std": float(np.mean(list(self.deviations.values()))) if self.deviations else 0.0,
-        }
 
 
 def filter_groups(
@@ -97,7 +74,7 @@ def filter_groups(
     deviations = {group: float(np.std(np.asarray(found))) for group, found in values.items()}
     single = {group for group, found in values.items() if len(found) == 1}
     kept = tuple(group for group in values if group in single or deviations[group] > threshold)
-    return FilterResult(kept=kept, deviations=deviations, num_single=len(single))
+    return FilterResult(kept=kept, deviations=deviations)
 
 
 def filter_rows(

@@ -141,19 +141,6 @@ def token_logprobs(
     )
 
 
-def sequence_nll(
-    model: VisionLanguageModel, rows: Sequence[TokenRow], screenshots: Mapping[str, Screenshot]
-) -> torch.Tensor:
-    """Mean negative log-likelihood per completion token, a scalar: the loss of imitation.
-
-    Raises:
-        DataError: see `token_logprobs`.
-        ImageTokenError: see `token_logprobs`.
-    """
-    result = token_logprobs(model, rows, screenshots)
-    return -result.logprobs_BT.sum() / result.mask_BT.sum()
-
-
 def _predictors(
     batch: PackedBatch, lengths: Sequence[int]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -215,8 +215,6 @@ def test_filter_keeps_groups_that_deviate(rows: list[EstimatorRow], threshold: f
         deviation = statistics.pstdev(first)
         if abs(deviation - threshold) > 1e-9:
             assert (group in result.kept) == (len(first) == 1 or deviation > threshold)
-    assert result.num_groups == result.num_dropped + len(result.kept)
-    assert result.metrics["filter/num_kept"] == len(result.kept)
 
 
 def test_filter_refuses_a_negative_threshold() -> None:
