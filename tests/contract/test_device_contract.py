@@ -9,7 +9,7 @@ import pytest
 
 from devices.browser.chromium import find_chromium
 from devices.registry import resolve_devices, resolve_suite
-from gui_agent.actions import Click, Finish, ParseError
+from gui_agent.actions import Action, Click, Finish, ParseError
 from gui_agent.device import (
     Closeable,
     Demonstrator,
@@ -97,7 +97,7 @@ async def test_the_agents_mistakes_are_data(name: str) -> None:
         task = first_task(source)
         await device.reset(task)
         _, width_px, height_px = await shown(device)
-        mistakes = [
+        mistakes: list[Action | ParseError] = [
             ParseError(reason="no command", text="tap tap tap"),
             Click(x=width_px + 50, y=5),
             Click(x=3, y=-1),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from gui_agent.cli.main import main
 from trajectories.store import TrajectoryStore
 
 FORMAT = "compact:snap_px=8,require_thought=true"
-RECIPE = {
+RECIPE: dict[str, dict[str, Any]] = {
     "defaults": {"seed": 0, "format": FORMAT, "suite": "phone/quickstart"},
     "collect": {"episodes": 11},
     "train grounding": {

@@ -92,7 +92,7 @@ def build(folder: Path) -> tuple[Path, Path]:
     """A tiny model that knows a little, and four recordings."""
     from PIL import Image, ImageDraw
 
-    from gui_agent.actions import Click, Finish
+    from gui_agent.actions import Action, Click, Finish
     from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
     from gui_agent.observation import Screenshot
     from trainers.config import SFTConfig
@@ -108,7 +108,7 @@ def build(folder: Path) -> tuple[Path, Path]:
 
     def recording(number: int) -> EpisodeRecord:
         shots = [picture(number), picture(number + 1)]
-        actions = [Click(x=14 + 14 * (number % 3), y=14), Finish()]
+        actions: list[Action] = [Click(x=14 + 14 * (number % 3), y=14), Finish()]
         steps = tuple(
             Step(index=i, screenshot_sha256=shot.sha256, width_px=56, height_px=56, requested=None,
                  executed=action, expected=ExpertAction(action=action))
@@ -142,7 +142,7 @@ def build(folder: Path) -> tuple[Path, Path]:
             rows_per_step=8,
             save_steps=0,
             logging_steps=99,
-        )  # fmt: skip
+        )
     )
     return imitated.model_dir, data
 

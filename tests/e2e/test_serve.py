@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +250,7 @@ async def test_a_server_is_closed_to_strangers_pages_and_floods() -> None:
 
 
 async def test_busy_and_broken_servers_are_asked_again() -> None:
-    answers = iter(
+    answers: Iterator[httpx.Response | Exception] = iter(
         [
             httpx.Response(429, headers={"retry-after": "0"}, text="busy"),
             httpx.Response(503, text="starting"),

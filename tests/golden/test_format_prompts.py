@@ -125,7 +125,7 @@ def _snapshot(config: str) -> dict[str, Any]:
     geometry = ScreenGeometry.of(*size, budget)
     pictures = [_screenshot(number, size) for number in range(4)]
     names = {picture.sha256: f"<screenshot {number}>" for number, picture in enumerate(pictures)}
-    steps = (Click(x=size[0] // 2, y=size[1] // 3), TypeText(text="wifi"), Wait())
+    steps: tuple[Action, ...] = (Click(x=size[0] // 2, y=size[1] // 3), TypeText(text="wifi"), Wait())
     history = [
         Turn(screenshot=picture, response=prompt_format.render(action, f"thought {number}", geometry))
         for number, (picture, action) in enumerate(zip(pictures[:3], steps, strict=True))

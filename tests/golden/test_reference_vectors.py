@@ -121,7 +121,8 @@ def _rows(
 
 
 def _tokens(advantages: np.ndarray[Any, Any], mask: list[list[int]]) -> np.ndarray[Any, Any]:
-    return advantages[:, None] * np.asarray(mask)
+    rows: np.ndarray[Any, Any] = advantages[:, None] * np.asarray(mask)
+    return rows
 
 
 def check_returns(case: dict[str, Any]) -> None:

@@ -37,7 +37,8 @@ def _sequence(parts: list[int | str]) -> TokenSequence:
 
 
 # Few distinct parts, so that common beginnings of all lengths are frequent.
-PARTS = st.lists(st.sampled_from([5, 6, 8, "a", "b", "C"]), max_size=8)
+PART: list[int | str] = [5, 6, 8, "a", "b", "C"]
+PARTS = st.lists(st.sampled_from(PART), max_size=8)
 SEQUENCES = st.lists(PARTS.map(_sequence), min_size=1, max_size=12)
 
 
@@ -102,7 +103,8 @@ def test_equal_placeholders_of_different_pictures_are_not_shared() -> None:
 
 
 def test_the_result_does_not_depend_on_the_order() -> None:
-    sequences = [_sequence(parts) for parts in (["a", 5], ["a", 6, 6], ["b"], ["a", 5, 8])]
+    rows: list[list[int | str]] = [["a", 5], ["a", 6, 6], ["b"], ["a", 5, 8]]
+    sequences = [_sequence(parts) for parts in rows]
     forward, backward = pack(sequences, _rules()), pack(sequences[::-1], _rules())
     for one, two in zip(forward, backward, strict=True):
         assert np.array_equal(one.token_ids_SL, two.token_ids_SL)

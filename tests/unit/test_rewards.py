@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,8 @@ def episode(
     )
 
 
-def values(trajectory: Trajectory, reward: str | UiS1Reward | TaskReward) -> list[float]:
+def values(trajectory: Trajectory, reward: str | UiS1Reward | TaskReward) -> list[Any]:
+    """Rewards, to be compared with numbers up to rounding."""
     fn = get_reward(reward) if isinstance(reward, str) else reward
     return [pytest.approx(each.value) for each in fn(trajectory)]
 

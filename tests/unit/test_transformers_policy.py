@@ -257,7 +257,7 @@ async def test_many_coroutines_are_answered_in_lock_step_batches(policy: Transfo
     params = SamplingParams(max_new_tokens=4)
 
     async def episode(name: str, steps: int) -> list[Completion]:
-        found = []
+        found: list[Completion] = []
         async with policy.participant():
             for step in range(steps):
                 key = _key(step, episode=name)
