@@ -27,9 +27,9 @@ class SchedulerType(StrEnum):
 
     CONSTANT = "constant"
     LINEAR = "linear"
-    """Down to zero at the last optimiser step."""
+    """Down to zero, which would be reached with the step after `max_steps`."""
     COSINE = "cosine"
-    """Half a cosine down to zero at the last optimiser step."""
+    """Half a cosine down to zero, which would be reached with the step after `max_steps`."""
 
 
 class OldLogprobs(StrEnum):
@@ -83,7 +83,7 @@ class LearnerConfig:
         adam_epsilon: added to the denominator.
         max_grad_norm: gradients are scaled down to this global norm; 0 leaves them alone.
         max_tokens_per_batch: padded tokens in one forward pass; a longer row goes alone.
-        max_steps: stop after this many optimiser steps; -1 means no such limit.
+        max_steps: stop with the update that reaches so many optimiser steps; -1 means no such limit.
         max_cpu_s: stop after this many CPU seconds of this process, those before a resume included; 0 is no
             limit.
         share_prefixes: compute a prompt once for all its samples in a forward pass; exact, and several times
@@ -141,6 +141,12 @@ class LearnerConfig:
         self._require(self.max_tokens_per_batch >= 1, "max_tokens_per_batch", "1 or more")
         self._require(self.warmup_steps >= 0, "warmup_steps", "0 or more")
         self._require(self.max_grad_norm >= 0, "max_grad_norm", "0 (off) or more")
+        self._require(self.weight_decay >= 0, "weight_decay", "0 or more")
+        self._require(0 <= self.adam_beta1 < 1, "adam_beta1", "at least 0 and less than 1")
+        self._require(0 <= self.adam_beta2 < 1, "adam_beta2", "at least 0 and less than 1")
+        self._require(self.adam_epsilon > 0, "adam_epsilon", "more than 0")
+        self._require(self.lora_alpha >= 1, "lora_alpha", "1 or more")
+        self._require(self.save_total_limit >= 0, "save_total_limit", "0 (all) or more")
         self._require(self.lora_rank >= 0, "lora_rank", "0 (all weights) or more")
         self._require(self.max_cpu_s >= 0, "max_cpu_s", "0 (no limit) or more")
         self._require(self.logging_steps >= 1, "logging_steps", "1 or more")
@@ -174,10 +180,12 @@ class RLConfig(LearnerConfig):
         num_generations: episodes in one group of siblings.
         groups_per_update: groups that one update learns from.
         max_updates: stop after this many updates; -1 means `num_train_epochs` decides.
-        num_train_epochs: passes over the list of tasks or expert trajectories.
+        num_train_epochs: passes over the list of tasks or expert trajectories, groups that the filter drops
+            included; without effect where `max_updates` is set.
         num_mini_batches: optimiser steps per update, however many rows there are.
         reward: reward of the steps, by name.
-        gamma: discount of rewards within an episode; none takes the algorithm's published value.
+        gamma: discount of rewards within an episode; none takes the algorithm's published value, and 0.5 in
+            the filter.
         step_weight: weight of the step advantage beside the episode advantage (UI-S1's omega); none takes
             the algorithm's published value.
         filter_std: keep groups whose first-step returns (live: rewards of episodes) have a population
@@ -189,7 +197,8 @@ class RLConfig(LearnerConfig):
         dual_clip: bound of the ratio for negative advantages; 0 is off.
         beta: weight of the KL to the starting weights (k3 estimator); 0 skips that pass.
         old_logprobs: whose log-probabilities stand below the line of the importance ratio.
-        temperature: of sampling in training.
+        temperature: of sampling in training; the loss knows probabilities at 1, so that any other samples off
+            policy.
         max_completion_length: tokens of one response.
         max_prompt_length: rows with a longer prompt are left out of the update whole, and counted; nothing is
             ever cut out of a prompt.
@@ -264,7 +273,7 @@ class SemiOnlineConfig(RLConfig):
         patch_budget: mismatches per episode after which the expert takes over; -1 is without limit.
         patch_thought: whose thought goes with a patch.
         single_step: start at every step with the expert's own history and sample that step alone (offline
-            RL).
+            RL); with the algorithm ui_s1_offline, because both terms of ui_s1 are the same there.
     """
 
     data: Path = Path()

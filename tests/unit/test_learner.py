@@ -317,6 +317,11 @@ def test_schedules() -> None:
         ({"lr_scheduler_type": SchedulerType.LINEAR}, "max_steps"),
         ({"report_to": ("nowhere",)}, "report_to"),
         ({"temperature": 0.0}, "temperature"),
+        ({"weight_decay": -0.1}, "weight_decay"),
+        ({"adam_beta2": 1.0}, "adam_beta2"),
+        ({"adam_epsilon": 0.0}, "adam_epsilon"),
+        ({"lora_alpha": 0}, "lora_alpha"),
+        ({"save_total_limit": -1}, "save_total_limit"),
     ],
 )
 def test_impossible_settings_say_what_to_do(changes: dict[str, object], word: str) -> None:
