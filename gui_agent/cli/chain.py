@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,11 @@ class Scores:
 class Chain(Experiment):
     """Stages by name; each runs when it is first asked for."""
 
+    def __init__(self, recipe: str, *, root: Path, seed: int, say: Callable[[str], None] = print) -> None:
+        """As an `Experiment`."""
+        super().__init__(recipe, root=root, seed=seed, say=say)
+        self._trained_live: set[str] = set()
+
     @property
     def demonstrations(self) -> Stage:
         """The experts' episodes on training instances: the only thing that training sees."""
@@ -66,20 +71,28 @@ class Chain(Experiment):
         return self.stage("warm_start", "train sft", _as_text(settings), after=before)
 
     def method(self, name: str, command: str, settings: Mapping[str, Any]) -> Stage:
-        """Train on from the warm start, on the same demonstrations."""
+        """Train on from the warm start, on the same demonstrations, or live."""
         before = (self.warm_start, self.demonstrations)
         inputs: dict[str, Any] = {"model": self.warm_start.folder / "model"}
         if command != "train online":
             inputs["data"] = self.demonstrations.folder
-        return self.stage(name, command, _as_text(inputs) | dict(settings), after=before)
+        stage = self.stage(name, command, _as_text(inputs) | dict(settings), after=before)
+        if command == "train online":
+            self._trained_live.add(name)
+        return stage
 
     def evaluate(self, trained: Stage) -> Scores:
         """Score the model of a stage, live and by replay, on instances never trained on."""
-        settings = {
+        settings: dict[str, Any] = {
             "agent.model": trained.folder / "model",
             "training_data": self.demonstrations.folder,
             "data": self.held_out.folder,
         }
+        if trained.name in self._trained_live:  # its own episodes began on instances of their own
+            settings["training_data"] = [
+                str(self.demonstrations.folder),
+                str(trained.folder / "trajectories"),
+            ]
         before = (trained, self.demonstrations, self.held_out)
         stage = self.stage(f"{trained.name}_eval", "eval run", _as_text(settings), after=before)
         report = json.loads((stage.folder / "eval.json").read_text())

@@ -58,8 +58,8 @@ class EvalRun:
         devices: where to run them, such as phone:4 or browser:2; by default phone:64, or browser:2 for web
             pages.
         episodes_per_template: held-out instances of every template.
-        training_data: store of the training trajectories; instances that begin in the same state with
-            the same goal as one of them are left out and counted.
+        training_data: store of the training trajectories, or several; instances that begin in the same
+            state with the same goal as one of them are left out and counted.
         data: store of trajectories to replay; empty skips replay.
         max_trajectories: replay only the first so many; 0 replays all.
         matcher: rules that decide whether two actions are the same deed.
@@ -71,7 +71,7 @@ class EvalRun:
     suite: str = ""
     devices: str = ""
     episodes_per_template: int = 20
-    training_data: Path | None = None
+    training_data: Path | tuple[Path, ...] | None = None
     data: Path | None = None
     max_trajectories: int = 0
     matcher: str = "ui_s1"
@@ -122,17 +122,24 @@ class EvalRun:
         get_matcher(self.matcher)
         if self.suite:
             resolve_suite(self.suite)
-        for store in (self.data, self.training_data):
+        for store in (self.data, *self._training_stores):
             if store is not None:
                 TrajectoryStore.open(store)
         make_folder(self.output_dir, "output_dir")
+
+    @property
+    def _training_stores(self) -> tuple[Path, ...]:
+        if self.training_data is None:
+            return ()
+        return self.training_data if isinstance(self.training_data, tuple) else (self.training_data,)
 
     async def _live(self, policy: Policy) -> dict[str, Any]:
         suite = resolve_suite(self.suite)
         tasks = evaluation_tasks(suite, self.episodes_per_template)
         async with open_devices(self.devices, suite) as factory:
             records = await self._play(policy, tasks, factory, "live")
-        known = _starts(TrajectoryStore.open(self.training_data)) if self.training_data else set()
+        stores = [TrajectoryStore.open(path) for path in self._training_stores]
+        known = _starts(trajectory for store in stores for trajectory in store)
         unseen = [record.trajectory for record in records if not _starts([record.trajectory]) & known]
         _keep(self.output_dir / "episodes", records)
         score = live_score(unseen)

@@ -97,6 +97,7 @@ def _metavar(annotation: Any) -> str:
     name = type_name(annotation).removesuffix(" or none")
     if name.startswith("true or false or "):
         return f"[{_upper(name.removeprefix('true or false or '))}]"
+    name = name.removeprefix("path or ")  # one, or a list of them
     if name.startswith("list of "):
         return f"{_upper(name.removeprefix('list of '))} ..."
     if name.startswith("mapping"):

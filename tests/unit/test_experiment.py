@@ -4,12 +4,14 @@ import fcntl
 import sys
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gui_agent.cli.chain import Chain
 from gui_agent.cli.commands import COMMANDS, Entry
 from gui_agent.cli.experiment import Experiment, Stage
 from gui_agent.errors import ConfigError
@@ -131,6 +133,36 @@ def test_two_processes_do_not_run_the_same_stage_at_once(bench: Bench) -> None:
     assert bench.stage().cpu_s >= 0
     other.join()
     assert bench.log() == ["0.5 new"]
+
+
+class Asked(Chain):
+    """Runs nothing and remembers the settings of each stage."""
+
+    def stage(self, name: str, command: str, settings: Mapping[str, Any], **_: Any) -> Stage:
+        """Make the folder of the stage and what is read from it."""
+        (self.root / name).mkdir(exist_ok=True)
+        (self.root / name / "eval.json").write_text('{"live": {}, "replay": {}}')
+        self.settings = {**getattr(self, "settings", {}), name: settings}
+        return Stage(name=name, folder=self.root / name, fingerprint="", cpu_s=0.0, wall_s=0.0, reused=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "stores"),
+    [
+        ("train semi-online", "demonstrations"),
+        ("train online", ["demonstrations", "method/trajectories"]),
+    ],
+)
+def test_instances_met_in_training_are_not_evaluated_on(
+    tmp_path: Path, command: str, stores: str | list[str]
+) -> None:
+    chain = Asked("quickstart", root=tmp_path, seed=0)
+    chain.evaluate(chain.method("method", command, {}))
+    asked = chain.settings["method_eval"]["training_data"]
+    named = (
+        [str(tmp_path / store) for store in stores] if isinstance(stores, list) else str(tmp_path / stores)
+    )
+    assert asked == named
 
 
 def test_an_experiment_may_be_moved(bench: Bench, tmp_path: Path) -> None:
