@@ -37,6 +37,46 @@ class ImageFeatures:
     embeddings_ND: torch.Tensor
     deepstack_ND: tuple[torch.Tensor, ...]
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all tensors."""
+        return sum(t.numel() * t.element_size() for t in (self.embeddings_ND, *self.deepstack_ND))
+
+
+class FeatureCache:
+    """The features that were used last, within a number of bytes.
+
+    A copy of a model that shares its frozen tower shares the cache too, and so its count of bytes.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        """Hold up to `max_bytes`, and one screenshot however large."""
+        self._max_bytes = max_bytes
+        self._features: OrderedDict[str, ImageFeatures] = OrderedDict()
+        self.num_bytes = 0
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._features
+
+    def __getitem__(self, sha256: str) -> ImageFeatures:
+        return self._features[sha256]
+
+    def remember(self, sha256: str, features: ImageFeatures) -> None:
+        """Keep features as the last that were used; the oldest make room."""
+        if sha256 in self._features:
+            self._features.move_to_end(sha256)
+            return
+        self._features[sha256] = features
+        self.num_bytes += features.num_bytes
+        while self.num_bytes > self._max_bytes and len(self._features) > 1:
+            _, oldest = self._features.popitem(last=False)
+            self.num_bytes -= oldest.num_bytes
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._features.clear()
+        self.num_bytes = 0
+
 
 class VisionLanguageModel:
     """A network, its processor and its vocabulary of tokens that may be written.
@@ -82,9 +122,7 @@ class VisionLanguageModel:
         self._suppression_V = torch.zeros(len(self.allowed_V), device=self.device).masked_fill(
             ~self.allowed_V, -torch.inf
         )
-        self._features: OrderedDict[str, ImageFeatures] = OrderedDict()
-        self._feature_bytes = 0
-        self._feature_cache_bytes = feature_cache_bytes
+        self._features = FeatureCache(feature_cache_bytes)
         self.num_images_encoded = 0
         self._vision_frozen = vision_frozen
         if vision_frozen:
@@ -116,12 +154,6 @@ class VisionLanguageModel:
         if self.peft_model.active_adapter != name:
             self.peft_model.set_adapter(name)
 
-    def set_vision_frozen(self, frozen: bool) -> None:
-        """Freeze or release the vision tower; remembered features are forgotten."""
-        self._vision_frozen = frozen
-        self.network.model.visual.requires_grad_(not frozen)
-        self.forget_features()
-
     def weights_changed(self) -> None:
         """Say that an update was made: features survive it only if the tower is frozen."""
         if not self._vision_frozen:
@@ -130,7 +162,6 @@ class VisionLanguageModel:
     def forget_features(self) -> None:
         """Drop all remembered features, for instance after weights were loaded into the network."""
         self._features.clear()
-        self._feature_bytes = 0
 
     def encode_images(self, screenshots: Iterable[Screenshot], *, reuse: bool) -> dict[str, ImageFeatures]:
         """Features of distinct screenshots by sha256, each passed through the tower once.
@@ -151,7 +182,7 @@ class VisionLanguageModel:
             fresh = self._run_tower(missing)
         found = {sha256: fresh[sha256] if sha256 in fresh else self._features[sha256] for sha256 in distinct}
         for sha256, features in found.items():
-            self._remember(sha256, features)
+            self._features.remember(sha256, features)
         return found
 
     def first_forbidden(self, token_ids: Iterable[int]) -> int | None:
@@ -283,16 +314,6 @@ class VisionLanguageModel:
             for i, image in enumerate(images)
         }
 
-    def _remember(self, sha256: str, features: ImageFeatures) -> None:
-        if sha256 in self._features:
-            self._features.move_to_end(sha256)
-            return
-        self._features[sha256] = features
-        self._feature_bytes += _num_bytes(features)
-        while self._feature_bytes > self._feature_cache_bytes and len(self._features) > 1:
-            _, oldest = self._features.popitem(last=False)
-            self._feature_bytes -= _num_bytes(oldest)
-
     def _allowed_tokens(self) -> torch.Tensor:
         """Known, and not special unless it ends the turn."""
         num_tokens = int(self.network.config.get_text_config().vocab_size)
@@ -318,7 +339,3 @@ def _flatten_patch_convolution(projection: Any) -> None:
     """Give the patch embedding the faster forward; its parameters, their names and its values stay."""
     if type(projection) is torch.nn.Conv3d and projection.kernel_size == projection.stride:
         projection.__class__ = _PatchConvolution
-
-
-def _num_bytes(features: ImageFeatures) -> int:
-    return sum(t.numel() * t.element_size() for t in (features.embeddings_ND, *features.deepstack_ND))
