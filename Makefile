@@ -28,7 +28,7 @@ RUN_STAMP := $(VENV)/.installed-run-$(HASH)
 DEV_STAMP := $(VENV)/.installed-dev-$(HASH)
 PACKAGES := gui_agent devices trajectories trainers eval
 
-.PHONY: help install dev quickstart test check lint typecheck pytest test-slow browser gpu-smoke bench lock wheel clean distclean
+.PHONY: help install dev quickstart test check lint typecheck pytest browser gpu-smoke bench lock wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ dev: $(DEV_STAMP) ## create .venv and install what testing needs too
 quickstart: $(RUN_STAMP) ## train and judge a tiny agent on a virtual phone, CPU only
 	$(BIN)/gui-agent pipeline --recipe quickstart
 
-test: $(DEV_STAMP) browser lint typecheck pytest ## lint, check types, and run all tests but the slow ones
+test: $(DEV_STAMP) browser lint typecheck pytest ## lint, check types, and run all tests
 
 check: test
 
@@ -66,10 +66,7 @@ typecheck: $(DEV_STAMP) ## mypy --strict
 	$(BIN)/mypy
 
 pytest: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not gpu and not device" $(PYTEST_ARGS)
-
-test-slow: $(DEV_STAMP) browser ## the tests that take minutes of CPU
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 browser: $(DEV_STAMP) ## install Debian's Chromium where no browser is found and that is possible
 	@bash tests/install_browser.sh $(BIN)/python

@@ -33,7 +33,6 @@ PACKAGES: Final = (
     "pyarrow",
     "pillow",
     "playwright",
-    "adbutils",
     "miniwob",
     "httpx",
     "starlette",
@@ -41,7 +40,6 @@ PACKAGES: Final = (
     "tensorboard",
     "trackio",
     "wandb",
-    "ray",
 )
 
 _BROWSERS: Final = (
