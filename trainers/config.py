@@ -155,6 +155,11 @@ class LearnerConfig:
         self._require(self.max_steps >= -1, "max_steps", "-1 (no limit), 0 or more")
         unknown = sorted(set(self.report_to) - REPORTER_NAMES)
         self._require(not unknown, "report_to", f"any of {', '.join(sorted(REPORTER_NAMES))}")
+        if self.lora_rank and not self.freeze_vision:
+            raise ConfigError(
+                f"lora_rank={self.lora_rank} trains adapters of the language model alone, so that "
+                "freeze_vision=false has no effect; leave it at true, or set lora_rank=0 to train all weights"
+            )
         decays = self.lr_scheduler_type is not SchedulerType.CONSTANT
         if decays and self.max_steps < 1:
             raise ConfigError(

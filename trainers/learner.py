@@ -459,6 +459,7 @@ def load_learner_model(
     if not config.model:
         raise ConfigError("model is empty; set it to a checkpoint folder or a name on the hub")
     device = config.device or str((accelerator or build_accelerator(config)).device)
+    torch.manual_seed(config.seed)  # adapters begin at random, and alike in all processes
     lora = LoraSettings(rank=config.lora_rank, alpha=config.lora_alpha) if config.lora_rank else None
     return load_model(
         config.model,

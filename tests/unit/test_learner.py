@@ -180,6 +180,14 @@ def test_the_kl_to_the_starting_weights_grows_from_zero(model_dir: Path, rows: l
         assert learner.update(rows, SCREENSHOTS)["kl"] > 1e-5
 
 
+def test_fresh_adapters_are_a_function_of_the_seed(model_dir: Path) -> None:
+    one, same, other = (
+        weights(learner_of(settings(model_dir, lora_rank=4, seed=seed))) for seed in (3, 3, 4)
+    )
+    assert distance(one, same) == 0
+    assert distance(one, other) > 0
+
+
 def test_stale_rows_get_old_log_probabilities_of_the_trainer(model_dir: Path, rows: list[Row]) -> None:
     wrong = [
         dataclasses.replace(row, old_logprobs=tuple(value - 1 for value in row.old_logprobs)) for row in rows
@@ -321,6 +329,7 @@ def test_schedules() -> None:
         ({"adam_beta2": 1.0}, "adam_beta2"),
         ({"adam_epsilon": 0.0}, "adam_epsilon"),
         ({"lora_alpha": 0}, "lora_alpha"),
+        ({"lora_rank": 4, "freeze_vision": False}, "freeze_vision"),
         ({"save_total_limit": -1}, "save_total_limit"),
     ],
 )
