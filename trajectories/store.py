@@ -259,13 +259,15 @@ class TrajectoryStore:
         Raises:
             DataError: the store holds fewer.
         """
-        if not 0 <= num_episodes <= len(self):
-            raise DataError(
-                f"{self.path} holds {len(self)} episodes and cannot be cut to {num_episodes}; the checkpoint "
-                "belongs to another store, or episodes were lost: resume from an earlier checkpoint"
-            )
-        removed = len(self) - num_episodes
         with exclusive(self.path):
+            self.refresh()  # what another process has appended goes, too
+            if not 0 <= num_episodes <= len(self):
+                raise DataError(
+                    f"{self.path} holds {len(self)} episodes and cannot be cut to {num_episodes}; the "
+                    "checkpoint belongs to another store, or episodes were lost: resume from an earlier "
+                    "checkpoint"
+                )
+            removed = len(self) - num_episodes
             self._cut(num_episodes)
             flush_folder(self.path)
         self.refresh()

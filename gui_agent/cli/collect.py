@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -126,7 +127,7 @@ class Collect:
         fault = ""
         with progress_bar() as progress, _Appender(store) as appender:
             bar = progress.add_task("episodes", total=len(jobs))
-            records = collect_episodes(
+            running = collect_episodes(
                 jobs,
                 factory,
                 agent_for,
@@ -142,16 +143,18 @@ class Collect:
                 record_elements=self.elements,
                 stats=stats,
             )
-            async for record in records:
-                progress.advance(bar)
-                trajectory = record.trajectory
-                failed += trajectory.outcome.verdict is not Verdict.SUCCESS
-                if trajectory.stop is StopReason.DEVICE_FAULT:
-                    fault = fault or f"; the first: {(trajectory.fault or '').partition(chr(10))[0]}"
-                    continue  # counted below; there is nothing to learn from a broken world
-                if trajectory.outcome.verdict is Verdict.SUCCESS or not self.only_success:
-                    appender.add(record)
-                    kept += 1
+            # Closed before the devices are, whatever happens here (a full disk, say).
+            async with aclosing(running) as records:
+                async for record in records:
+                    progress.advance(bar)
+                    trajectory = record.trajectory
+                    failed += trajectory.outcome.verdict is not Verdict.SUCCESS
+                    if trajectory.stop is StopReason.DEVICE_FAULT:
+                        fault = fault or f"; the first: {(trajectory.fault or '').partition(chr(10))[0]}"
+                        continue  # counted below; there is nothing to learn from a broken world
+                    if trajectory.outcome.verdict is Verdict.SUCCESS or not self.only_success:
+                        appender.add(record)
+                        kept += 1
         print(
             f"kept {kept} of {len(jobs)} episodes ({failed} without success, {stats.faults} device faults, "
             f"{len(known)} were there before) in {self.output}; {watch.wall_s:.1f} s, {watch.cpu_s:.1f} CPU-s"
@@ -183,9 +186,9 @@ class _Appender:
 
     def flush(self) -> None:
         """Keep what waits, now."""
-        if self._waiting:
-            self._store.append(self._waiting)
-        self._waiting, self._since = [], time.monotonic()
+        waiting, self._waiting = self._waiting, []
+        self._store.append(waiting)
+        self._since = time.monotonic()
 
     def __enter__(self) -> _Appender:
         return self

@@ -25,7 +25,7 @@ from gui_agent.cli.devices import open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import DeviceFactory, Task
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, DataError
 from gui_agent.matching import get_matcher
 from gui_agent.policy import Policy
 from trajectories.collect import EpisodeLabels, collect_episodes, group_jobs
@@ -58,8 +58,8 @@ class EvalRun:
         devices: where to run them, such as phone:4 or browser:2; by default phone:64, or browser:2 for web
             pages.
         episodes_per_template: held-out instances of every template.
-        training_data: store of the training trajectories, or several; instances that begin in the same
-            state with the same goal as one of them are left out and counted.
+        training_data: store of the training trajectories, or several; instances and recordings that begin
+            in the same state with the same goal as one of them are left out and counted.
         data: store of trajectories to replay; empty skips replay.
         max_trajectories: replay only the first so many; 0 replays all.
         matcher: rules that decide whether two actions are the same deed.
@@ -138,9 +138,7 @@ class EvalRun:
         tasks = evaluation_tasks(suite, self.episodes_per_template)
         async with open_devices(self.devices, suite) as factory:
             records = await self._play(policy, tasks, factory, "live")
-        stores = [TrajectoryStore.open(path) for path in self._training_stores]
-        known = _starts(trajectory for store in stores for trajectory in store)
-        unseen = [record.trajectory for record in records if not _starts([record.trajectory]) & known]
+        unseen = self._unseen(record.trajectory for record in records)
         _keep(self.output_dir / "episodes", records)
         score = live_score(unseen)
         return {
@@ -153,9 +151,21 @@ class EvalRun:
             "responses": asdict(count_responses(record.trajectory for record in records)),
         }
 
+    def _unseen(self, trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+        """Those that begin otherwise than all trajectories trained on."""
+        stores = [TrajectoryStore.open(path) for path in self._training_stores]
+        known = _starts(trajectory for store in stores for trajectory in store)
+        return [trajectory for trajectory in trajectories if not _starts([trajectory]) & known]
+
     async def _replay(self, policy: Policy, data: Path) -> dict[str, Any]:
         store = TrajectoryStore.open(data)
-        trajectories = list(store)[: self.max_trajectories or None]
+        recorded = list(store)[: self.max_trajectories or None]
+        trajectories = self._unseen(recorded)
+        if recorded and not trajectories:
+            raise DataError(
+                f"all {len(recorded)} trajectories of {data} begin like one of training_data, so nothing is "
+                "held out; give other recordings, or leave training_data away"
+            )
         matcher = get_matcher(self.matcher)
         whole = ReplaySource(trajectories, store.screenshots, on_damage="skip")
         steps = ReplaySource(trajectories, store.screenshots, single_step=True, on_damage="skip")
@@ -175,6 +185,7 @@ class EvalRun:
             "data": str(data),
             "matcher": matcher.identifier,
             "trajectories": len(trajectories),
+            "seen_in_training": len(recorded) - len(trajectories),
             "refused": [asdict(refusal) for refusal in whole.refused],
             "sop": asdict(sop),
             "steps": asdict(single),
@@ -206,7 +217,7 @@ class EvalRun:
 def _starts(trajectories: Iterable[Trajectory]) -> set[tuple[str, str | None]]:
     """What an instance is to an agent: the goal, and the state in which it begins."""
     return {
-        (trajectory.goal, trajectory.steps[0].state_key_before)
+        (trajectory.goal, trajectory.steps[0].state_key_before or trajectory.steps[0].screenshot_sha256)
         for trajectory in trajectories
         if trajectory.steps
     }

@@ -14,11 +14,12 @@ from trajectories.store import TrajectoryStore
 FORMAT = "compact:snap_px=8,require_thought=true"
 RECIPE: dict[str, dict[str, Any]] = {
     "defaults": {"seed": 0, "format": FORMAT, "suite": "phone/quickstart"},
-    "collect": {"episodes": 11},
+    "collect": {"episodes": 10},
     "train grounding": {
         "num_screens": 24,
         "num_held_out": 8,
         "answer_steps": 1,
+        "buttons": ["back", "home"],
         "num_eval_questions": 4,
         "dense": {"vision_steps": 1, "noun_steps": 1, "lookup_steps": 1},
     },
@@ -136,6 +137,25 @@ def test_two_evaluations_give_the_same_figures(folder: Path) -> None:
     assert reports[0]["replay"]["matcher"] == "ui_s1@1"
 
 
+def test_what_training_has_met_is_left_out_of_both_scores(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held_out = TrajectoryStore.open(folder / "run/held_out")
+    met = TrajectoryStore.create(folder / "met")
+    met.append([held_out.record(name) for name in held_out.episode_ids[:3]])
+    command = ["eval", "run", "--agent.model", str(folder / "run/warm_start/model"), "--agent.format", FORMAT]
+    command += ["--agent.max-completion-length", "6", "--suite", "phone/quickstart"]
+    command += ["--episodes-per-template", "1", "--data", str(folder / "run/held_out")]
+    command += ["--output-dir", str(folder / "unseen"), "--training-data"]
+    assert main([*command, str(folder / "run/demonstrations"), str(folder / "met")]) == 0
+    report = json.loads((folder / "unseen/eval.json").read_text())
+    assert report["live"]["seen_in_training"] == report["replay"]["seen_in_training"] == 3
+    assert report["live"]["scored"] == report["replay"]["trajectories"] == len(held_out) - 3
+    capsys.readouterr()
+    assert main([*command, str(folder / "run/held_out")]) == 3
+    assert "nothing is held out" in capsys.readouterr().err
+
+
 def test_the_model_goes_on_live(folder: Path) -> None:
     flags = {
         "--model": folder / "run/warm_start/model",
@@ -200,7 +220,7 @@ def test_a_bench_appends_rows_and_keeps_its_stages(folder: Path, capsys: pytest.
     assert main(command) == 0
     rows = read_results(folder / "results.json")
     assert {row.method for row in rows} == set(methods)
-    assert all(row.suite == "phone/quickstart" and row.episodes == 11 for row in rows)
+    assert all(row.suite == "phone/quickstart" and row.episodes == 10 for row in rows)
     assert (folder / "results.md").read_text().count("\n| ") == 1 + len(methods)
     capsys.readouterr()
     assert main(command) == 0

@@ -129,6 +129,13 @@ def test_truncation_keeps_the_first_episodes_and_appending_goes_on(tmp_path: Pat
     assert again.validate().ok
 
 
+def test_truncation_cuts_off_what_another_process_appended(tmp_path: Path) -> None:
+    store = filled(tmp_path, 2)
+    TrajectoryStore.open(tmp_path).append(episode(2))
+    assert store.truncate(1) == 2
+    assert TrajectoryStore.open(tmp_path).episode_ids == ["e0"]
+
+
 def test_a_store_that_lost_episodes_cannot_be_cut_to_the_mark(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds 2 episodes and cannot be cut to 3"):
         filled(tmp_path, 2).truncate(3)
