@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gui_agent.actions import Button
 from gui_agent.errors import ConfigError
 
 
@@ -65,6 +66,10 @@ class GroundingConfig:
         answer_screens: screens per step of the answer stage.
         questions_per_screen: most names asked about on one screen.
         goal: what the model is asked, with `{name}` for the name of the target.
+        buttons: system buttons that the model is taught to press, once in every conversation of the answer
+            stage: what points at nothing on the screen is not learnt from pointing, and what a warm start
+            never tries, reinforcement learning cannot reward.
+        button_goal: what it is asked then.
         learning_rate: peak rate of AdamW in every stage; 1e-5 is usual for pretrained models.
         weight_decay: of matrices; vectors have none.
         warmup_steps: steps over which each stage's rate rises.
@@ -83,6 +88,8 @@ class GroundingConfig:
     answer_screens: int = 16
     questions_per_screen: int = 4
     goal: str = "tap {name}"
+    buttons: tuple[Button, ...] = ()
+    button_goal: str = "press {name}"
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup_steps: int = 40
@@ -101,5 +108,8 @@ class GroundingConfig:
             raise ConfigError("grounding: answer_steps and num_eval_questions must not be negative")
         if self.learning_rate <= 0:
             raise ConfigError(f"grounding: learning_rate is {self.learning_rate}; expected more than 0")
-        if "{name}" not in self.goal:
-            raise ConfigError(f"grounding: goal is {self.goal!r}; it must contain {{name}}")
+        for option in ("goal", "button_goal"):
+            if "{name}" not in getattr(self, option):
+                raise ConfigError(
+                    f"grounding: {option} is {getattr(self, option)!r}; it must contain {{name}}"
+                )

@@ -137,7 +137,7 @@ class ScreenPool:
 
     def answer_loss(self, indices: Sequence[int], rng: random.Random) -> StageLoss:
         """Answers in the agent's prompt format, the vision tower learning too."""
-        rows = [self._conversation(index, rng) for index in indices]
+        rows = [self._with_button(self._conversation(index, rng), rng) for index in indices]
         return self._written(rows, indices, self.pixels.features(indices))
 
     def _bare_row(self, index: int, rng: random.Random) -> LessonRow:
@@ -163,6 +163,14 @@ class ScreenPool:
             else:
                 row.read(self._writer.follow_up(goal))
             row.write(self._writer.response(element, geometry))
+        return row
+
+    def _with_button(self, row: LessonRow, rng: random.Random) -> LessonRow:
+        """The same conversation, and one more turn that presses a system button, if any is to be taught."""
+        if self._config.buttons:
+            button = rng.choice(self._config.buttons)
+            row.read(self._writer.follow_up(self._config.button_goal.format(name=button.value)))
+            row.write(self._writer.press(button))
         return row
 
     def _written(

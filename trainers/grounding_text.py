@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from gui_agent.actions import Click
+from gui_agent.actions import Button, Click, SystemButton
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import ConfigError
 from gui_agent.formats.base import PromptFormat
@@ -138,6 +138,11 @@ class TurnWriter:
         """The whole answer with its end of turn, in any prompt format."""
         x, y = element.box.center
         text = self._format.render(Click(x=x, y=y), element.name, geometry)
+        return self._model.prompts.encode_completion(text)
+
+    def press(self, button: Button) -> tuple[int, ...]:
+        """The whole response that presses a system button and says which."""
+        text = self._format.render(SystemButton(button=button), button.value, self.geometry(self._example))
         return self._model.prompts.encode_completion(text)
 
     def name_tokens(self, name: str) -> tuple[int, ...]:

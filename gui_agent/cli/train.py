@@ -118,20 +118,20 @@ class Grounding(GroundingConfig):
         largest = max(max(each.resized_width_px, each.resized_height_px) for each in seen)
         words = compact_vocabulary(max_coordinate=largest - 1, snap_px=prompt_format.options.snap_px)
         config = replace(config, macro_tokens=tuple(words))
-        return build_tiny_model(config, _corpus(suite, screens), self.output_dir / "initial", self.seed)
+        return build_tiny_model(config, self._corpus(suite, screens), self.output_dir / "initial", self.seed)
 
-
-def _corpus(suite: TaskSource, screens: Sequence[LabelledScreen]) -> Iterable[str]:
-    """The words that a model of this suite reads and writes, with every name and goal."""
-    names = {element.name for screen in screens for element in screen.elements}
-    # The thoughts of experts whose target is no element.
-    names |= {"done", "home", "back", "close"}
-    goals = {task.goal for task in training_tasks(suite, _CORPUS_TASKS, seed=0)}
-    goals |= {screen.goal for screen in screens}
-    goals |= {f"tap {name}" for name in names}
-    frame = ["user\n", "assistant\n", "system\n"]
-    # Every word often enough to become one token, however rare its instances are.
-    return [text for text in sorted(names | goals | set(frame)) for _ in range(30)]
+    def _corpus(self, suite: TaskSource, screens: Sequence[LabelledScreen]) -> Iterable[str]:
+        """The words that a model of this suite reads and writes, with every name and goal."""
+        names = {element.name for screen in screens for element in screen.elements}
+        # The thoughts of experts whose target is no element.
+        names |= {"done", "home", "back", "close"}
+        goals = {task.goal for task in training_tasks(suite, _CORPUS_TASKS, seed=0)}
+        goals |= {screen.goal for screen in screens}
+        goals |= {self.goal.format(name=name) for name in names}
+        goals |= {self.button_goal.format(name=button.value) for button in self.buttons}
+        frame = ["user\n", "assistant\n", "system\n"]
+        # Every word often enough to become one token, however rare its instances are.
+        return [text for text in sorted(names | goals | set(frame)) for _ in range(30)]
 
 
 @dataclass(frozen=True, kw_only=True)

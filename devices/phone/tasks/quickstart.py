@@ -68,14 +68,6 @@ def call_contact(rng: random.Random) -> Plan:
     return _plan(f"call {name}", start, stops, lambda state: CONTACTS.get(state).calling == name, "call")
 
 
-def open_chat(rng: random.Random) -> Plan:
-    """Open the conversation with a person."""
-    start = quickstart_phone(rng)
-    name = rng.choice(CHATS.get(start).chats).name
-    stops = way("chats", Stop(page=Page(app="chats", name="chat", item=name), via=name))
-    return _plan(f"chat with {name}", start, stops, lambda state: at(state, "chats", "chat", name))
-
-
 def reply(rng: random.Random) -> Plan:
     """Answer a person with one of the ready replies."""
     start = quickstart_phone(rng)
@@ -155,7 +147,6 @@ QUICKSTART_TEMPLATES: Final[dict[str, Build]] = {
     "set_switch": set_switch,
     "set_alarm": set_alarm,
     "call_contact": call_contact,
-    "open_chat": open_chat,
     "reply": reply,
     "open_note": open_note,
     "delete_note": delete_note,
