@@ -1,7 +1,8 @@
 """What is kept of an episode: enough to recompute every reward and advantage.
 
-An `Episode` is a list of `Step`s. A step is one decision of the agent: what it was shown, what it
-asked for, what was executed, what an expert would have done, and the exact tokens behind the request.
+A `Trajectory` is one episode: a list of `Step`s. A step is one decision of the agent: what it was
+shown, what it asked for, what was executed, what an expert would have done, and the exact tokens behind
+the request.
 Pictures are named by the SHA-256 of their bytes and kept once beside the records.
 """
 
@@ -159,15 +160,3 @@ class EpisodeRecord:
 
     trajectory: Trajectory
     screenshots: Mapping[str, Screenshot] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A completion that was sampled at a step but not executed, such as a probe of a subgoal."""
-
-    episode_id: str
-    step: int
-    subgoal: str | None
-    completion: RoleCompletion
-    action: Action | ParseError
-    reward: float | None = None

@@ -249,7 +249,7 @@ class ReplaySource:
             trajectories: a `TrajectoryStore`, or any iterable of trajectories.
             screenshots: pictures by SHA-256; those of the store if None.
             suite: the name of this source.
-            successful_only: leave out recordings that failed at their own task (listed in `refused`).
+            successful_only: leave out recordings that are not known to have succeeded (listed in `refused`).
             single_step: one task per step, with the expert's earlier steps as history.
             on_damage: "raise" at the first recording that cannot be replayed, or "skip" it and list it
                 in `refused`; pictures are then decoded here, not only looked for.
