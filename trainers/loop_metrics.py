@@ -23,7 +23,8 @@ def sampling_metrics(
     """Rewards, filter and behaviour of the episodes sampled for one update.
 
     Args:
-        scored: every group that could be scored: rewards and success are means over all of them.
+        scored: every group that could be scored. `reward` and its parts are means over all their steps,
+            success and progress over all their episodes.
         kept: those that are trained on.
         batches: what the source brought, faults included.
         kind: prefix of the numbers that only this kind of training has.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
+from gui_agent.agent import PatchThought
+from gui_agent.errors import ConfigError
 from gui_agent.matching import get_matcher
 from trainers.config import SemiOnlineConfig
 from trainers.credit import EstimatorCredit
@@ -36,11 +39,28 @@ async def train_semi_online(
     Source: UI-S1, arXiv:2509.11543, algorithm 1.
     """
     tasks = replay_tasks(config)
+    _check_thoughts(config, tasks)
     credit = EstimatorCredit(config)
     get_matcher(config.matcher)  # a mistake in its name should not cost the time of loading
     training = Training.load(config, build_agents=build_agents)
     source = replay_groups(config, tasks, training)
     return await training.run(source, credit, evaluator_for=evaluator_for)
+
+
+def _check_thoughts(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> None:
+    """Patches with the recorded thought need one."""
+    if config.patch_thought is not PatchThought.OFF_POLICY:
+        return
+    frames = [frame for task in tasks for frame in task.frames]
+    missing = sum(not frame.expert.thought for frame in frames)
+    words = f"{missing} of {len(frames)} recorded steps in {config.data} have no thought"
+    if missing == len(frames):
+        raise ConfigError(
+            f"patch_thought is {config.patch_thought.value}, but {words}; use thought_free or on_policy, "
+            "or data with thoughts"
+        )
+    if missing:
+        warnings.warn(f"{words}; patches there go without", stacklevel=3)
 
 
 def replay_groups(config: SemiOnlineConfig, tasks: Sequence[ReplayTask], training: Training) -> TaskGroups:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from gui_agent.actions import Action, Click, Finish
+from gui_agent.agent import PatchThought
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
@@ -149,7 +150,9 @@ async def test_algorithms_are_one_setting(
         rl_config(imitated.model_dir, data, tmp_path / "run"), algorithm=algorithm, max_updates=1
     )
     result = await train_semi_online(config)
-    assert result.updates == 1
+    (line,) = read_metrics(result.metrics_path)
+    assert line["rows"] > 0
+    assert line["grad_norm"] > 0
 
 
 async def test_too_few_groups_are_an_error_by_default(
@@ -211,6 +214,16 @@ async def test_the_evaluation_hook_joins_the_metrics(
 async def test_a_cpu_budget_ends_a_training(imitated: TrainResult, data: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(rl_config(imitated.model_dir, data, tmp_path / "run"), max_cpu_s=1e-3)
     assert (await train_semi_online(config)).cause is StopCause.MAX_CPU_S
+
+
+async def test_recorded_thoughts_are_asked_for_only_where_there_are_some(
+    imitated: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), patch_thought=PatchThought.OFF_POLICY
+    )
+    with pytest.raises(ConfigError, match=r"8 of 8 recorded steps .* have no thought"):
+        await train_semi_online(config)
 
 
 def test_recordings_that_failed_are_not_replayed_and_that_is_said(tmp_path: Path) -> None:
