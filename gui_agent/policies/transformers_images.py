@@ -11,6 +11,7 @@ for videos only. Processors without the video half take their place: they load s
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -70,28 +71,29 @@ def _load_process_vision_info() -> Callable[..., Any]:
 process_vision_info: Final = _load_process_vision_info()
 
 
-class _SavesAsStock:
-    """Writes folders that stock transformers, and servers built on it, read without this package."""
+class _SavesNameless:
+    """Writes folders that name no class, so that `AutoProcessor` chooses by the model's configuration.
 
-    stock_name: str
+    With this module imported that is the image-only class, elsewhere the stock one, which needs
+    torchvision. A name of ours would be unknown to other software, and the stock name would send
+    `AutoProcessor` to a class that cannot be made without torchvision.
+    """
+
     image_processor: Any
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings, under the name of the stock class."""
-        settings: dict[str, Any] = super().to_dict()  # type: ignore[misc]
-        return {**settings, "processor_class": self.stock_name}
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
         """Write the processor; the stock class finds its video half in the image processor's own file."""
         written = super().save_pretrained(save_directory, **options)  # type: ignore[misc]
         self.image_processor.save_pretrained(save_directory)
+        for path in Path(save_directory).glob("*_config.json"):
+            settings = json.loads(path.read_text())
+            if settings.pop("processor_class", None) is not None:
+                path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
         return written
 
 
-class ImageOnlyQwen25VLProcessor(_SavesAsStock, Qwen2_5_VLProcessor):
+class ImageOnlyQwen25VLProcessor(_SavesNameless, Qwen2_5_VLProcessor):
     """The stock processor of Qwen2.5-VL without its video half, which needs torchvision."""
-
-    stock_name = "Qwen2_5_VLProcessor"
 
     def __init__(
         self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any
@@ -100,10 +102,8 @@ class ImageOnlyQwen25VLProcessor(_SavesAsStock, Qwen2_5_VLProcessor):
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
 
-class ImageOnlyQwen3VLProcessor(_SavesAsStock, Qwen3VLProcessor):
+class ImageOnlyQwen3VLProcessor(_SavesNameless, Qwen3VLProcessor):
     """The stock processor of Qwen3-VL without its video half, which needs torchvision."""
-
-    stock_name = "Qwen3VLProcessor"
 
     def __init__(
         self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any

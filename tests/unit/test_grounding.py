@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from gui_agent.actions import Click
+from gui_agent.actions import Button, Click
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.compact import compact_vocabulary
 from gui_agent.formats.registry import get_format
@@ -19,6 +19,7 @@ from gui_agent.policies.transformers_loading import load_model
 from trainers.grounding import pointing_accuracy, train_grounding
 from trainers.grounding_config import DenseStages, GroundingConfig
 from trainers.grounding_pixels import ScreenPixels
+from trainers.grounding_stages import ScreenPool
 from trainers.grounding_text import IGNORED, LessonRow, TurnWriter, pad_rows
 from trainers.metrics import read_metrics
 from trainers.tiny_model import Family, TinyModelConfig, build_tiny_model
@@ -173,6 +174,26 @@ def test_a_follow_up_continues_the_conversation_as_the_chat_template_writes_it(c
     text = model.tokenizer.decode(writer.follow_up("tap red"))
 
     assert text == "\n<|im_start|>user\ntap red\n<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_pressing_a_button_is_one_more_turn_of_the_conversation(checkpoint: Path) -> None:
+    model = load_model(checkpoint)
+    shown = screens(2, 0)
+    rng = random.Random(0)
+
+    def conversation(**settings: Any) -> LessonRow:
+        config = short(checkpoint, Path("unused"), questions_per_screen=1, **settings)
+        writer = TurnWriter(model, FORMAT, config.goal, shown[0].screenshot)
+        pool = ScreenPool(model, shown, writer, config)
+        return pool._with_button(pool._conversation(0, random.Random(0)), rng)
+
+    plain, taught = conversation(), conversation(buttons=(Button.BACK,))
+
+    assert taught.token_ids[: len(plain.token_ids)] == plain.token_ids
+    added = model.prompts.decode(tuple(taught.token_ids[len(plain.token_ids) :]))
+    learnt = [label for label in taught.labels[len(plain.labels) :] if label != IGNORED]
+    assert "press back" in added
+    assert model.prompts.decode(tuple(learnt)) == "back button back"
 
 
 def test_only_what_the_model_writes_is_learnt(checkpoint: Path) -> None:

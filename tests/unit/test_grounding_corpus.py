@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from devices.browser.miniwob import miniwob_suite
-from gui_agent.cli.train import Grounding, _corpus
+from gui_agent.actions import Button
+from gui_agent.cli.train import Grounding
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Box, LabelledScreen, Screenshot, UiElement
 from gui_agent.policies.transformers_loading import load_model
@@ -20,9 +21,11 @@ def test_goals_that_only_a_started_page_tells_are_made_of_whole_words() -> None:
     assert suite.task("click-dialog", 0).goal == ""
     picture = Screenshot.from_image(Image.new("RGB", (160, 210)))
     screen = LabelledScreen(screenshot=picture, elements=(), goal="Close the dialog box")
-    tokenizer = build_tokenizer(TinyModelConfig(bpe_vocab_size=400), _corpus(suite, [screen]))
+    settings = Grounding(output_dir=Path("unused"), buttons=(Button.HOME,), button_goal="hold {name}")
+    tokenizer = build_tokenizer(TinyModelConfig(bpe_vocab_size=400), settings._corpus(suite, [screen]))
     tokens = [tokenizer.decode([token]) for token in tokenizer("Close the dialog box").input_ids]
     assert tokens == ["Close", " the", " dialog", " box"]
+    assert [tokenizer.decode([token]) for token in tokenizer("hold home").input_ids] == ["hold", " home"]
 
 
 def test_a_new_model_has_a_token_for_every_coordinate_of_the_resized_picture(tmp_path: Path) -> None:
