@@ -44,6 +44,7 @@ from gui_agent.observation import Screenshot
 from gui_agent.policy import ImageBudget, ImagePart, Message, Prompt, Role, TextPart
 
 _TOOL: Final = "mobile_use"
+_QWEN3_FACTOR: Final = 32
 
 
 class QwenFamily(StrEnum):
@@ -58,9 +59,10 @@ class MobileUseOptions:
     """Choices within the dialect.
 
     Attributes:
-        family: decides the coordinate space unless `space` does.
+        family: decides the coordinate space unless `space` does; None takes the one whose pictures
+            `image_budget` resizes: a factor of 32 is Qwen3-VL's.
         space: the unit in which the model writes points; None takes the family's.
-        image_budget: how the policy resizes pictures; used only to state the screen's size.
+        image_budget: how the policy resizes pictures; the screen's size is stated after it.
         thought_tag: name of the block that holds the thought.
         ask_for_thought: the user turn asks for a thought.
         ask_for_conclusion: the user turn asks for a summary, which then stands in the task progress.
@@ -68,7 +70,7 @@ class MobileUseOptions:
         browser_actions: add double click, drag and scroll to the actions.
     """
 
-    family: QwenFamily = QwenFamily.QWEN2_5_VL
+    family: QwenFamily | None = None
     space: CoordinateSpace | None = None
     image_budget: ImageBudget = field(default_factory=ImageBudget)
     thought_tag: str = "thinking"
@@ -80,6 +82,18 @@ class MobileUseOptions:
     def __post_init__(self) -> None:
         if not self.thought_tag.isidentifier() or self.thought_tag in ("tool_call", "conclusion"):
             raise ConfigError(f"thought_tag is {self.thought_tag!r}; expected a word such as 'thinking'")
+
+    @property
+    def coordinate_space(self) -> CoordinateSpace:
+        """The unit in which the model writes points."""
+        if self.space is not None:
+            return self.space
+        is_qwen3 = self.image_budget.factor == _QWEN3_FACTOR
+        match self.family or (QwenFamily.QWEN3_VL if is_qwen3 else QwenFamily.QWEN2_5_VL):
+            case QwenFamily.QWEN2_5_VL:
+                return CoordinateSpace.RESIZED_PIXELS
+            case QwenFamily.QWEN3_VL:
+                return CoordinateSpace.THOUSAND
 
 
 class MobileUseFormat:
@@ -94,13 +108,7 @@ class MobileUseFormat:
     @property
     def space(self) -> CoordinateSpace:
         """The unit in which the model writes points."""
-        if self.options.space is not None:
-            return self.options.space
-        match self.options.family:
-            case QwenFamily.QWEN2_5_VL:
-                return CoordinateSpace.RESIZED_PIXELS
-            case QwenFamily.QWEN3_VL:
-                return CoordinateSpace.THOUSAND
+        return self.options.coordinate_space
 
     @property
     def action_space(self) -> frozenset[type]:

@@ -132,6 +132,22 @@ def test_mobile_use_families_point_in_their_own_space() -> None:
     assert get_format("mobile_use").parse(text, PHONE).action == Click(x=494, y=498)
 
 
+@pytest.mark.parametrize(
+    ("factor", "options", "space"),
+    [
+        (28, {}, CoordinateSpace.RESIZED_PIXELS),
+        (32, {}, CoordinateSpace.THOUSAND),
+        (32, {"family": "qwen2_5_vl"}, CoordinateSpace.RESIZED_PIXELS),
+        (32, {"space": "normalised"}, CoordinateSpace.NORMALISED),
+    ],
+)
+def test_mobile_use_takes_the_space_of_the_model_it_is_made_for(
+    factor: int, options: dict[str, str], space: CoordinateSpace
+) -> None:
+    made = get_format("mobile_use", image_budget=ImageBudget.of_factor(factor), **options)
+    assert made.space is space
+
+
 def test_mobile_use_states_the_size_that_the_model_sees() -> None:
     budget = ImageBudget(factor=28, min_pixels=784, max_pixels=784 * 4)
     mobile_use = MobileUseFormat(MobileUseOptions(image_budget=budget))
