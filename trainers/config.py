@@ -303,7 +303,8 @@ class OnlineConfig(RLConfig):
         suite: suite of tasks, by name.
         task_seeds: instances per template.
         reward: reward of the steps, by name.
-        filter_std: as in semi-online training; 0 keeps every group that differs at all.
+        filter_std: keep groups whose sums of rewards, one per episode, have a population deviation above
+            this; 0 keeps every group that differs at all, -1 keeps all.
         fault_strategy: what becomes of an episode whose device broke.
         max_fault_retries: attempts on other leases under `retry`.
         episode_timeout_s: of one episode, in seconds.

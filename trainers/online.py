@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gui_agent.device import DeviceFactory, Task
+from gui_agent.errors import ConfigError
 from trainers.config import FaultStrategy, OnlineConfig
 from trainers.credit import EstimatorCredit
 from trainers.loop import TrainResult
+from trainers.rewards import UiS1Reward, get_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
@@ -37,6 +39,11 @@ async def train_online(
         ConfigError: a name, folder or combination of settings is impossible.
         PolicyError: the model failed.
     """
+    if isinstance(get_reward(config.reward), UiS1Reward):
+        raise ConfigError(
+            f"reward is {config.reward!r}, which compares each step with an expert's, and live episodes have "
+            "none; use task or task_progress"
+        )
     credit = EstimatorCredit(config, by_outcome=True)
     training = Training.load(config, build_agents=build_agents)
     retries = config.max_fault_retries if config.fault_strategy is FaultStrategy.RETRY else 0

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gui_agent.actions import ACTION_TYPES, Action, ParseError
 from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task, Verdict
-from gui_agent.errors import DeviceError
+from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Observation, Screenshot
 from trainers.config import FaultStrategy, OnExhausted, OnlineConfig
 from trainers.metrics import read_metrics
@@ -151,3 +151,9 @@ async def test_what_nobody_can_judge_is_not_a_failure(model_dir: Path, tmp_path:
     assert line["env/groups_dropped"] == 2
     assert line["rows"] == 0
     assert "reward" not in line
+
+
+async def test_a_reward_that_needs_an_expert_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    config = settings(tmp_path / "no-model", tmp_path / "run", reward="ui_s1")
+    with pytest.raises(ConfigError, match="live episodes have none"):
+        await train_online(config, tasks=TASKS, devices=World())
