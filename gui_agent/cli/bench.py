@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from eval.results import ResultRow, append_result, read_results, results_table
-from gui_agent.cli.chain import Chain
-from gui_agent.cli.config import load_command, option
+from gui_agent.cli.chain import Chain, planned_commands
+from gui_agent.cli.config import option
 from gui_agent.cli.experiment import Stage
 from gui_agent.cli.recipes import parse_yaml
 from gui_agent.cli.schema import did_you_mean
@@ -110,11 +110,7 @@ class Bench:
                 raise ConfigError(f"{self.grid} has no method {name!r}; {did_you_mean(name, names)}")
         methods = [method for method in grid.methods if not self.only or method.name in self.only]
         for method in methods:  # now, not when its turn comes after hours
-            load_command(
-                method.command or "train sft",
-                recipe=grid.recipe,
-                overrides={"model": "warm_start/model"} | dict(method.settings),
-            )
+            planned_commands(grid.recipe, method.command or "train sft", method.settings)
         return Grid(recipe=grid.recipe, seeds=self.seeds or grid.seeds, methods=methods)
 
     def _row(self, chain: Chain, grid: Grid, method: Method) -> ResultRow:

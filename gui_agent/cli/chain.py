@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from gui_agent.cli.commands import Command
+from gui_agent.cli.config import load_command
 from gui_agent.cli.experiment import Experiment, Stage
+from gui_agent.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,44 @@ class Chain(Experiment):
         stage = self.stage(f"{trained.name}_eval", "eval run", _as_text(settings), after=before)
         report = json.loads((stage.folder / "eval.json").read_text())
         return Scores(stage=stage, live=report["live"], replay=report["replay"])
+
+
+_STAND_INS: Final[dict[str, dict[str, Any]]] = {
+    "collect": {"output": "demonstrations"},
+    "train grounding": {"output_dir": "grounding"},
+    "train sft": {"model": "grounding/model", "data": "demonstrations"},
+    "train semi-online": {"model": "warm_start/model", "data": "demonstrations"},
+    "train online": {"model": "warm_start/model"},
+    "eval run": {"agent.model": "model", "training_data": "demonstrations", "data": "held_out"},
+}
+"""Folders that only a run fills in."""
+
+
+def planned_commands(
+    recipe: str, method: str, settings: Mapping[str, Any] | None = None
+) -> dict[str, Command]:
+    """The commands of a chain by name, built from the recipe as they will be.
+
+    Args:
+        recipe: name or path.
+        method: the command that trains on from the warm start.
+        settings: of the method, before the recipe's.
+
+    Raises:
+        ConfigError: the recipe says nothing, or something impossible, to one of them.
+    """
+    names = dict.fromkeys(("collect", "train grounding", "train sft", method, "eval run"))
+    commands = {
+        name: load_command(
+            name,
+            recipe=recipe,
+            overrides=_STAND_INS[name] | dict((settings or {}) if name == method else {}),
+        )
+        for name in names
+    }
+    if not getattr(commands["eval run"], "suite", ""):
+        raise ConfigError(f"recipe {recipe}: 'eval run' has no suite to measure live success on; name one")
+    return commands
 
 
 def _as_text(settings: Mapping[str, Any]) -> dict[str, Any]:

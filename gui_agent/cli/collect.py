@@ -79,6 +79,8 @@ class Collect:
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise ConfigError(f"episodes is {self.episodes}; expected 1 or more")
+        if self.agent.endpoint:
+            self.agent.require_model()  # or the experts would act, and nobody would notice
         if self.time_limit_s < 0:
             raise ConfigError(f"time_limit_s is {self.time_limit_s}; expected 0 (no limit) or more seconds")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from gui_agent.cli.chain import Chain, Scores
-from gui_agent.cli.config import load_command, to_yaml
+from gui_agent.cli.chain import Chain, Scores, planned_commands
+from gui_agent.cli.config import to_yaml
 from gui_agent.cli.experiment import Stage
 from gui_agent.cli.pipeline_report import write_pipeline_report
 from gui_agent.cli.stopwatch import Stopwatch
@@ -53,6 +53,7 @@ class Pipeline:
     def run(self) -> int:
         """Run what is missing and write the report."""
         watch = Stopwatch()
+        planned_commands(self.recipe, "train semi-online")  # now, not when its turn comes after hours
         chain = Chain(self.recipe, root=self.root, seed=self.seed, say=_say)
         before = chain.evaluate(chain.warm_start)
         trained = chain.method("semi_online", "train semi-online", {})
@@ -80,23 +81,13 @@ class Pipeline:
     def dry_run(self) -> int:
         """Say what the recipe would do."""
         print(f"would run the chain of recipe {self.recipe} with seed {self.seed} into {self.root}:")
-        for command in ("collect", "train grounding", "train sft", "train semi-online", "eval run"):
-            print(to_yaml(command, load_command(command, recipe=self.recipe, overrides=_STAND_INS[command])))
+        for name, command in planned_commands(self.recipe, "train semi-online").items():
+            print(to_yaml(name, command))
         return 0
 
     def _supervised(self, chain: Chain, trained: Stage) -> Scores:
         settings = {"max_cpu_s": trained.cpu_s, "num_train_epochs": 100_000, "save_steps": 0}
         return chain.evaluate(chain.method("supervised", "train sft", settings))
-
-
-_STAND_INS: Final = {
-    "collect": {"output": "demonstrations"},
-    "train grounding": {"output_dir": "grounding"},
-    "train sft": {"model": "grounding/model"},
-    "train semi-online": {"model": "warm_start/model"},
-    "eval run": {"agent.model": "semi_online/model"},
-}
-"""Folders that only a run fills in."""
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from gui_agent.cli.chain import Chain
 from gui_agent.cli.commands import COMMANDS, Entry
 from gui_agent.cli.experiment import Experiment, Stage
+from gui_agent.cli.pipeline import Pipeline
 from gui_agent.errors import ConfigError
 from trainers.checkpoint import Checkpoints, TrainerState
 
@@ -133,6 +134,28 @@ def test_two_processes_do_not_run_the_same_stage_at_once(bench: Bench) -> None:
     assert bench.stage().reused, "the second waited, and took what the first made"
     other.join()
     assert bench.log() == ["0.5 new"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("collect: {suite: phone/quickstart}", "no section for 'train grounding'"),
+        ("defaults: {seed: 1}\ncollect: {suite: a}\neval run: {data: d}", "has no suite to measure"),
+        ("defaults: {suite: phone/quickstart}\neval run: {seed: -1}", "seed is -1"),
+    ],
+)
+def test_a_chain_is_refused_before_its_first_stage(tmp_path: Path, text: str, message: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text)
+    run = Pipeline(recipe=str(recipe), output_dir=tmp_path / "run").run
+    with pytest.raises(ConfigError, match=message):
+        run()
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_run_into_folders_of_their_own() -> None:
+    roots = [Pipeline(recipe=name).root for name in ("quickstart", "miniwob", "elsewhere/mine.yaml")]
+    assert roots == [Path("runs/quickstart"), Path("runs/miniwob"), Path("runs/mine")]
 
 
 class Asked(Chain):
