@@ -12,7 +12,18 @@ from rich.table import Table
 
 from trainers.metrics import TIME_PREFIX
 
-_LINE: Final = ("reward", "success", "loss", "grad_norm", "rows", "sampling/sampling_logp_difference/max")
+_LINE: Final = {
+    "reward": "reward",
+    "semi_online/tsr": "tsr",
+    "offline/tsr": "tsr",
+    "online/success": "success",
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "rows": "rows",
+    "sampling/sampling_logp_difference/max": "logp_difference",
+    "eval/live_success": "live_success",
+}
+"""Metrics of a line, and what they are called there."""
 _MAIN: Final = (
     "reward",
     "reward_std",
@@ -62,7 +73,7 @@ class ProgressView:
             self._stream.flush()
 
     def _line(self, metrics: Mapping[str, Any]) -> str:
-        fields = [f"{name.rsplit('/', 1)[-1]} {_text(metrics[name])}" for name in _LINE if name in metrics]
+        fields = [f"{label} {_text(metrics[name])}" for name, label in _LINE.items() if name in metrics]
         return f"{self._title} {metrics['update']}: " + ", ".join([*fields, _times(metrics)])
 
     def _table(self, metrics: Mapping[str, Any]) -> Table:

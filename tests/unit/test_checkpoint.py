@@ -135,9 +135,9 @@ def test_tensorboard_gets_the_metrics(tmp_path: Path) -> None:
 def test_without_a_terminal_every_nth_update_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressView(title="semi_online", logging_steps=2) as view:
         for update in range(1, 5):
-            view.show({"update": update, "reward": 0.25, "time/train": 1.0})
+            view.show({"update": update, "reward": 0.25, "semi_online/tsr": 0.5, "time/train": 1.0})
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "semi_online 2: reward 0.25, train 1.0s"
+    assert lines[0] == "semi_online 2: reward 0.25, tsr 0.5, train 1.0s"
     assert len(lines) == 2
 
 
