@@ -23,6 +23,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 from playwright.async_api import async_playwright
@@ -136,7 +137,7 @@ async def gymnasium_arm(page: str, episodes: int, chromedriver: str) -> Figures:
     os.environ["MINIWOB_CHROMEDRIVER"] = chromedriver
     gymnasium.register_envs(miniwob)
     env = gymnasium.make(f"miniwob/{page}-v1")
-    world = env.unwrapped
+    world: Any = env.unwrapped
 
     async def episode(index: int) -> None:
         world.reset(seed=index)

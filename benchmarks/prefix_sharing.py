@@ -19,8 +19,9 @@ from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_policy import TransformersPolicy
 from gui_agent.policy import ImagePart
 from trainers.forward import PlainTokenRow, token_logprobs
+from trainers.tiny_model import Family
 
-FAMILIES = ("qwen2_5_vl", "qwen3_vl")
+FAMILIES: tuple[Family, ...] = ("qwen2_5_vl", "qwen3_vl")
 MICRO_BATCH_ROWS = 64
 
 

@@ -6,7 +6,7 @@ import platform
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,8 @@ class Workload:
 def workloads(num_groups: int, *, max_new_tokens: int, seed: int = 0) -> list[Workload]:
     rng = random.Random(seed)
     params = SamplingParams(max_new_tokens=max_new_tokens)
-    siblings, histories = [], []
+    siblings: list[SampleRequest] = []
+    histories: list[SampleRequest] = []
     for group in range(num_groups):
         shot = screen(rng)
 
@@ -85,7 +86,7 @@ def workloads(num_groups: int, *, max_new_tokens: int, seed: int = 0) -> list[Wo
     return [Workload(name="siblings", requests=siblings), Workload(name="histories", requests=histories)]
 
 
-def fastest_cpu_s(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def fastest_cpu_s(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """CPU seconds of each side, the best of several turns taken in alternation."""
     best = dict.fromkeys(sides, float("inf"))
     for _ in range(repeats):

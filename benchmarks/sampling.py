@@ -19,8 +19,9 @@ from rollout_workload import Workload, build, environment, fastest_cpu_s, worklo
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_policy import TransformersPolicy
 from gui_agent.policy import ImagePart, TextPart
+from trainers.tiny_model import Family
 
-FAMILIES = ("qwen2_5_vl", "qwen3_vl")
+FAMILIES: tuple[Family, ...] = ("qwen2_5_vl", "qwen3_vl")
 
 
 def generate(model: VisionLanguageModel, workload: Workload, suppressed: list[int]) -> None:

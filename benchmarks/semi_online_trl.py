@@ -111,6 +111,7 @@ def check(folder: Path, setting: Setting, output_dir: Path) -> dict[str, float]:
     ]
     step_rows = []
     for row, (group, episode, step, reward) in zip(rows, judged, strict=True):
+        assert step.match is not None  # a replay compares every step
         pixels = image_processor(images=[screenshots[sha].image() for sha in row.image_sha256s])
         step_rows.append(
             StepRow(

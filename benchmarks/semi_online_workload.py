@@ -11,7 +11,7 @@ from typing import Any
 
 from rollout_workload import screen
 
-from gui_agent.actions import Click, Finish
+from gui_agent.actions import Action, Click, Finish
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.formats.base import Turn
@@ -89,12 +89,13 @@ def _recording(number: int, setting: Setting) -> EpisodeRecord:
     rng = random.Random(f"{setting.seed}/{number}")
     shots = [screen(rng) for _ in range(setting.steps)]
     clicks = [Click(x=28 * rng.randrange(1, 4), y=56 * rng.randrange(1, 4)) for _ in shots[1:]]
+    actions: list[Action] = [*clicks, Finish()]
     steps = tuple(
         Step(
             index=i, screenshot_sha256=shot.sha256, width_px=WIDTH_PX, height_px=HEIGHT_PX, requested=None,
             executed=action, expected=ExpertAction(action=action, thought="tap the red button"),
         )
-        for i, (shot, action) in enumerate(zip(shots, [*clicks, Finish()], strict=True))
+        for i, (shot, action) in enumerate(zip(shots, actions, strict=True))
     )  # fmt: skip
     trajectory = Trajectory(
         episode_id=f"expert-{number}", task_id=f"task-{number}", template="tap", suite="drawn",
