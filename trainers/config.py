@@ -101,7 +101,6 @@ class LearnerConfig:
         logging_steps: updates between two lines on a stdout that is no terminal.
         save_steps: updates between two checkpoints; 0 writes the last one only.
         save_total_limit: checkpoints to keep; 0 keeps all.
-        eval_steps: updates between two calls of the evaluation hook; 0 calls it never.
         resume_from_checkpoint: true continues from the newest complete checkpoint in `output_dir`; a path
             names one.
         report_to: any of tensorboard, trackio, wandb; metrics.jsonl is always written.
@@ -132,7 +131,6 @@ class LearnerConfig:
     logging_steps: int = 1
     save_steps: int = 10
     save_total_limit: int = 2
-    eval_steps: int = 0
     resume_from_checkpoint: bool | Path = False
     report_to: tuple[str, ...] = ()
 
@@ -151,7 +149,6 @@ class LearnerConfig:
         self._require(self.max_cpu_s >= 0, "max_cpu_s", "0 (no limit) or more")
         self._require(self.logging_steps >= 1, "logging_steps", "1 or more")
         self._require(self.save_steps >= 0, "save_steps", "0 (last only) or more")
-        self._require(self.eval_steps >= 0, "eval_steps", "0 (never) or more")
         self._require(self.max_steps >= -1, "max_steps", "-1 (no limit), 0 or more")
         unknown = sorted(set(self.report_to) - REPORTER_NAMES)
         self._require(not unknown, "report_to", f"any of {', '.join(sorted(REPORTER_NAMES))}")
@@ -187,6 +184,7 @@ class RLConfig(LearnerConfig):
         max_updates: stop after this many updates; -1 means `num_train_epochs` decides.
         num_train_epochs: passes over the list of tasks or expert trajectories, groups that the filter drops
             included; without effect where `max_updates` is set.
+        eval_steps: updates between two calls of the evaluation hook; 0 calls it never.
         num_mini_batches: optimiser steps per update, however many rows there are.
         reward: reward of the steps, by name.
         gamma: discount of rewards within an episode; none takes the algorithm's published value, and 0.5 in
@@ -218,6 +216,7 @@ class RLConfig(LearnerConfig):
     groups_per_update: int = 32
     max_updates: int = -1
     num_train_epochs: int = 5
+    eval_steps: int = 0
     num_mini_batches: int = 4
     reward: str = "ui_s1"
     gamma: float | None = None
@@ -242,6 +241,7 @@ class RLConfig(LearnerConfig):
         self._require(self.groups_per_update >= 1, "groups_per_update", "1 or more")
         self._require(self.num_mini_batches >= 1, "num_mini_batches", "1 or more")
         self._require(self.num_train_epochs >= 1, "num_train_epochs", "1 or more")
+        self._require(self.eval_steps >= 0, "eval_steps", "0 (never) or more")
         self._require(self.max_updates >= -1, "max_updates", "-1 (num_train_epochs decides), 0 or more")
         self._require(self.max_completion_length >= 1, "max_completion_length", "1 or more")
         self._require(self.max_batch_size >= 1, "max_batch_size", "1 or more")

@@ -211,9 +211,18 @@ class LiveHook:
 
     @classmethod
     def of(cls, config: RLConfig, suite: str, episodes_per_template: int) -> LiveHook | None:
-        """The hook that a training asks for; None where it asks for none."""
-        if not suite or not config.eval_steps:
+        """The hook that a training asks for; None where it asks for none.
+
+        Raises:
+            ConfigError: it asks for one without saying of what.
+        """
+        if not config.eval_steps:
             return None
+        if not suite:
+            raise ConfigError(
+                f"eval_steps is {config.eval_steps}, but eval_suite is empty: there is nothing to measure; "
+                "give --eval-suite, such as phone/quickstart, or set eval_steps to 0"
+            )
         return cls(
             suite=suite,
             episodes_per_template=episodes_per_template,
