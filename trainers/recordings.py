@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from gui_agent.device import Verdict
 from gui_agent.errors import ConfigError, DataError
 from trajectories.records import Trajectory
 from trajectories.store import TrajectoryStore
@@ -35,12 +34,15 @@ def chosen_trajectories(store: TrajectoryStore, *, split: str, limit: int) -> li
 
 
 def successful(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """Those that reached their goal: nobody should imitate the others, and a warning counts them.
+    """Those that succeeded: nobody should imitate the others, and a warning counts them.
+
+    An episode that reached its goal and was stopped by a limit does not show how to end, see
+    `Trajectory.succeeded`.
 
     Raises:
         DataError: there is none.
     """
-    good = [trajectory for trajectory in trajectories if trajectory.outcome.verdict is Verdict.SUCCESS]
+    good = [trajectory for trajectory in trajectories if trajectory.succeeded]
     left_out = len(trajectories) - len(good)
     words = f"{left_out} of {len(trajectories)} trajectories did not succeed or were not scored"
     if not good:

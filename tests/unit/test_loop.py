@@ -227,11 +227,18 @@ async def test_recorded_thoughts_are_asked_for_only_where_there_are_some(
 
 
 def test_recordings_that_failed_are_not_replayed_and_that_is_said(tmp_path: Path) -> None:
-    good, bad = recording(0), recording(1)
+    good, bad, endless = recording(0), recording(1), recording(2)
     failed = dataclasses.replace(bad.trajectory, outcome=Outcome(verdict=Verdict.FAILURE))
+    unnoticed = dataclasses.replace(endless.trajectory, stop=StopReason.STEP_LIMIT)
     store = TrajectoryStore.create(tmp_path / "experts")
-    store.append([good, dataclasses.replace(bad, trajectory=failed)])
-    with pytest.warns(UserWarning, match="1 of 2 trajectories did not succeed"):
+    store.append(
+        [
+            good,
+            dataclasses.replace(bad, trajectory=failed),
+            dataclasses.replace(endless, trajectory=unnoticed),
+        ]
+    )
+    with pytest.warns(UserWarning, match="2 of 3 trajectories did not succeed"):
         tasks = replay_tasks(SemiOnlineConfig(data=tmp_path / "experts"))
     assert [task.goal for task in tasks] == [good.trajectory.goal]
 
