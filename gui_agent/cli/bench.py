@@ -15,7 +15,7 @@ from gui_agent.cli.config import option
 from gui_agent.cli.experiment import Stage
 from gui_agent.cli.recipes import parse_yaml
 from gui_agent.cli.schema import did_you_mean
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, GuiAgentError
 from trajectories.store import TrajectoryStore
 
 _METHOD_COMMANDS = ("train sft", "train semi-online", "train online")
@@ -117,7 +117,7 @@ class Bench:
         trained = self._trained(chain, method, read_grid(self.grid).methods)
         scores = chain.evaluate(trained)
         if scores.success is None:
-            raise ConfigError(
+            raise GuiAgentError(
                 f"{method.name}, seed {chain.seed}: no episode could be scored; see {trained.folder}"
             )
         return ResultRow(

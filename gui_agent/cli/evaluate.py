@@ -34,6 +34,7 @@ from trajectories.replay import ReplayFactory, ReplaySource
 from trajectories.store import TrajectoryStore
 
 _CONCURRENCY = 64
+_MADE_BY = "eval run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,7 @@ class EvalRun:
             if store is not None:
                 TrajectoryStore.open(store)
         make_folder(self.output_dir, "output_dir")
+        _refuse_foreign(self.output_dir / "episodes")
 
     @property
     def _training_stores(self) -> tuple[Path, ...]:
@@ -223,9 +225,20 @@ def _starts(trajectories: Iterable[Trajectory]) -> set[tuple[str, str | None]]:
     }
 
 
+def _refuse_foreign(path: Path) -> None:
+    """Episodes of an earlier evaluation are replaced, but nobody else's."""
+    if (path / "meta.json").exists():
+        made_by = TrajectoryStore.open(path, on_damage="skip").meta.get("source", {}).get("made_by")
+        if made_by != _MADE_BY:
+            raise ConfigError(
+                f"{path} holds trajectories that no evaluation wrote and that this one would replace; choose "
+                "another output_dir"
+            )
+
+
 def _keep(path: Path, records: Sequence[EpisodeRecord]) -> None:
     """Store the episodes; those of an earlier evaluation into the same folder are replaced."""
-    store = TrajectoryStore.open_or_create(path, source={"made_by": "eval run"})
+    store = TrajectoryStore.open_or_create(path, source={"made_by": _MADE_BY})
     store.truncate(0)
     store.append(records)
 

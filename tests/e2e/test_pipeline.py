@@ -156,6 +156,17 @@ def test_what_training_has_met_is_left_out_of_both_scores(
     assert "nothing is held out" in capsys.readouterr().err
 
 
+def test_an_evaluation_replaces_no_trajectories_of_others(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = folder / "mine" / "episodes"
+    assert main(["collect", "--suite", "phone/quickstart", "--episodes", "1", "--output", str(mine)]) == 0
+    command = ["eval", "run", "--agent.model", str(folder / "run/warm_start/model"), "--agent.format", FORMAT]
+    assert main([*command, "--suite", "phone/quickstart", "--output-dir", str(folder / "mine")]) == 2
+    assert "no evaluation wrote" in capsys.readouterr().err
+    assert len(TrajectoryStore.open(mine)) == 1
+
+
 def test_the_model_goes_on_live(folder: Path) -> None:
     flags = {
         "--model": folder / "run/warm_start/model",
