@@ -21,7 +21,7 @@ from gui_agent.cli.agents import AgentOptions, flat_agent_for, open_policy
 from gui_agent.cli.devices import default_devices, open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
-from gui_agent.device import Device, DeviceFactory, StopReason, Task, TaskSource, Verdict
+from gui_agent.device import Device, DeviceFactory, StopReason, Task, TaskSource
 from gui_agent.errors import ConfigError, DeviceError
 from trajectories.collect import CollectStats, EpisodeLabels, collect_episodes, demonstrator_for, group_jobs
 from trajectories.records import EpisodeRecord
@@ -150,11 +150,11 @@ class Collect:
                 async for record in records:
                     progress.advance(bar)
                     trajectory = record.trajectory
-                    failed += trajectory.outcome.verdict is not Verdict.SUCCESS
+                    failed += not trajectory.succeeded
                     if trajectory.stop is StopReason.DEVICE_FAULT:
                         fault = fault or f"; the first: {(trajectory.fault or '').partition(chr(10))[0]}"
                         continue  # counted below; there is nothing to learn from a broken world
-                    if trajectory.outcome.verdict is Verdict.SUCCESS or not self.only_success:
+                    if trajectory.succeeded or not self.only_success:
                         appender.add(record)
                         kept += 1
         print(
