@@ -87,7 +87,7 @@ class Env:
 
 
 def collect_environment(*, ask_adb: bool = True) -> dict[str, Any]:
-    """Everything that the report says, as plain values; None stands for what is not there."""
+    """Everything that the report says, as plain values; None stands for what was not found."""
     return {
         "gui_agent": __version__,
         "python": platform.python_version(),
@@ -96,7 +96,7 @@ def collect_environment(*, ask_adb: bool = True) -> dict[str, Any]:
         "machine": _machine(),
         "gpus": _gpus(),
         "browsers": _browsers(),
-        "adb": _adb() if ask_adb else None,
+        **({"adb": _adb()} if ask_adb else {}),
     }
 
 
