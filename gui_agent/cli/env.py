@@ -33,6 +33,7 @@ PACKAGES: Final = (
     "pyarrow",
     "pillow",
     "playwright",
+    "adbutils",
     "miniwob",
     "httpx",
     "starlette",
