@@ -44,7 +44,7 @@ def test_quickstart_is_small_enough_for_a_tiny_model() -> None:
 def test_every_app_appears_among_the_labelled_screens_and_labels_do_not_overlap(name: str) -> None:
     suite = phone_suite(name)
     seen: set[str] = set()
-    for screen in labelled_screens(suite, 150, 0):
+    for screen in labelled_screens(suite, 400, 0):
         seen.update(element.name for element in screen.elements)
         assert (screen.screenshot.width_px, screen.screenshot.height_px) == (
             suite.display.width_px,
