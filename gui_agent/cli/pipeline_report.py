@@ -168,7 +168,11 @@ def _charts(chain: Chain) -> list[Chart]:
     if found := _stages(grounding):
         charts.append(
             Chart(
-                title="Grounding", x_label="CPU-s", y_label="held-out hits", series=found, y_range=(0.0, 1.0)
+                title="Grounding",
+                x_label="CPU-s of the stage",
+                y_label="held-out hits",
+                series=found,
+                y_range=(0.0, 1.0),
             )
         )
     return charts
