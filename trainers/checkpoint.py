@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -191,6 +192,8 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
+    if sys.platform == "win32" and path.is_dir():
+        return  # which has no such call for folders
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

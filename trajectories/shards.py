@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from gui_agent.errors import DataError
 from trajectories.rows import COMPLETIONS, EPISODES, STEPS, Row
@@ -91,25 +92,27 @@ def encode_table(table: Any) -> bytes:
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the store's lock; the system lets go of it when a process dies."""
-    with (path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path / ".lock"):
         yield
 
 
 def is_being_written(path: Path) -> bool:
     """Whether some process holds the lock of the store."""
-    try:
-        with (path / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
+    if not (path / ".lock").exists():
         return False
-    return False
+    try:
+        with FileLock(path / ".lock", blocking=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a store that may only be read is written by nobody we could wait for
+        return False
 
 
 def flush_folder(path: Path) -> None:
-    """Make the names of new files survive a loss of power."""
+    """Make the names of new files survive a loss of power; Windows has no such call for folders."""
+    if sys.platform == "win32":
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

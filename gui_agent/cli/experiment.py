@@ -9,7 +9,6 @@ other settings are put aside, never deleted. Processes that share a folder wait 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from gui_agent.cli.config import load_command, to_yaml
 from gui_agent.cli.folders import make_folder
@@ -149,13 +150,16 @@ class Experiment:
     def _alone_with(self, name: str) -> Iterator[None]:
         """Hold the lock of a stage; the system lets go of it when a process dies."""
         make_folder(self.root, "the folder of the experiment")
-        with (self.root / f".{name}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._say(f"{name}: another process is working on it; waiting for it to end")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = FileLock(self.root / f".{name}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            self._say(f"{name}: another process is working on it; waiting for it to end")
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def _cpu_s_of_newest_checkpoint(folder: Path) -> float:
