@@ -1,6 +1,6 @@
 """Two processes on one machine compute what one process computes.
 
-Run as a program, this file is one of the processes, started by torch's launcher over loopback.
+Run as a program, this file is one of the processes, started by `accelerate launch` over loopback.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ import pytest
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("accelerate")
     prepare(folder)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # `--multi_gpu` chooses the launcher that starts every process itself; the variable moves them to the CPU
+    # and gloo. (`--cpu` starts one process and leaves the others to MPI.)
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "ACCELERATE_USE_CPU": "true",
+    }  # fmt: skip
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     main(folder, folder / "one")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-                "--master_addr", "127.0.0.1", "--master_port", str(port)]  # fmt: skip
+    launcher = [
+        sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--multi_gpu",
+        "--num_machines", "1", "--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_ip", "127.0.0.1", "--main_process_port", str(port),
+    ]  # fmt: skip
     done = subprocess.run(
         [*launcher, __file__, str(folder), str(folder / "two")],
         env=environment, capture_output=True, text=True, timeout=300, check=False,
