@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from devices.phone.display import PHONE_DISPLAY, QUICKSTART_DISPLAY, PhoneDisplay
+from devices.phone.tasks.long import LONG_TEMPLATES
 from devices.phone.tasks.multi_app import MULTI_APP_TEMPLATES
 from devices.phone.tasks.oracle import num_expert_actions
 from devices.phone.tasks.quickstart import QUICKSTART_TEMPLATES
@@ -67,6 +68,7 @@ class PhoneSuite:
 
 _SUITES: Final[dict[str, PhoneSuite]] = {
     "quickstart": PhoneSuite(name="quickstart", builds=QUICKSTART_TEMPLATES, display=QUICKSTART_DISPLAY),
+    "long": PhoneSuite(name="long", builds=LONG_TEMPLATES, display=QUICKSTART_DISPLAY),
     "phone": PhoneSuite(
         name="phone", builds={**SINGLE_APP_TEMPLATES, **MULTI_APP_TEMPLATES}, display=PHONE_DISPLAY
     ),

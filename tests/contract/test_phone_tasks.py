@@ -7,14 +7,15 @@ from devices.phone.suites import phone_suite
 from gui_agent.actions import Finish
 from gui_agent.device import StopReason, Verdict
 
-CASES = [(name, template) for name in ("quickstart", "phone") for template in phone_suite(name).templates]
+SUITES = ("quickstart", "long", "phone")
+CASES = [(name, template) for name in SUITES for template in phone_suite(name).templates]
 
 
 @pytest.mark.parametrize(("suite_name", "template"), CASES)
 async def test_expert_succeeds_within_the_limit_and_progress_rises(suite_name: str, template: str) -> None:
     suite = phone_suite(suite_name)
     device = PhoneDevice(suite.display, popup_rate=0.0)
-    for seed in range(12 if suite_name == "quickstart" else 3):
+    for seed in range(3 if suite_name == "phone" else 12):
         task = suite.task(template, seed)
         await device.reset(task)
         progress = []
@@ -40,7 +41,7 @@ async def test_expert_succeeds_within_the_limit_and_progress_rises(suite_name: s
 async def test_doing_nothing_and_finishing_at_once_fail(suite_name: str, template: str) -> None:
     suite = phone_suite(suite_name)
     device = PhoneDevice(suite.display)
-    for seed in range(20 if suite_name == "quickstart" else 4):
+    for seed in range(4 if suite_name == "phone" else 20):
         await device.reset(suite.task(template, seed))
         assert (await device.check()).verdict is Verdict.FAILURE
         result = await device.execute(Finish())

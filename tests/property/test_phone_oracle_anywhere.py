@@ -14,7 +14,8 @@ from devices.phone.tasks.oracle import expert_action, num_expert_actions
 from devices.phone.transition import perform
 from gui_agent.actions import Finish
 
-CASES = [(name, template) for name in ("quickstart", "phone") for template in phone_suite(name).templates]
+SUITES = ("quickstart", "long", "phone")
+CASES = [(name, template) for name in SUITES for template in phone_suite(name).templates]
 
 
 @pytest.mark.parametrize(("suite_name", "template"), CASES)

@@ -7,12 +7,14 @@ import pytest
 
 from devices.phone.accessibility import accessibility_dump
 from devices.phone.apps.calculator import value_of
-from devices.phone.display import PHONE_DISPLAY
+from devices.phone.apps.notes import NOTES
+from devices.phone.display import PHONE_DISPLAY, QUICKSTART_DISPLAY
 from devices.phone.icons import icon_mask, known_icons
 from devices.phone.labelled import labelled_screens
+from devices.phone.state import LAUNCHER
 from devices.phone.suites import phone_suite, suite_names
-from devices.phone.tasks.oracle import num_expert_actions
-from devices.phone.transition import layout_of
+from devices.phone.tasks.oracle import expert_action, num_expert_actions
+from devices.phone.transition import layout_of, perform
 from devices.registry import resolve_devices, resolve_suite
 from gui_agent.errors import ConfigError
 
@@ -38,6 +40,43 @@ def test_quickstart_is_small_enough_for_a_tiny_model() -> None:
     assert len(labels) <= 46
     assert len(labels | goals) <= 60
     assert lengths == {1, 2, 3, 4}
+
+
+def test_long_tasks_have_many_steps_over_several_apps_in_the_words_of_the_quickstart() -> None:
+    suite, quickstart = phone_suite("long"), phone_suite("quickstart")
+    known = {
+        word
+        for template in quickstart.templates
+        for seed in range(40)
+        for word in quickstart.task(template, seed).goal.split()
+    }
+    lengths, words, several_apps = [], set(), 0
+    for template in suite.templates:
+        for seed in range(6):
+            task = suite.task(template, seed)
+            words.update(task.goal.split())
+            state, apps, length = task.plan.start, set(), 0
+            while not task.plan.done(state):
+                expert = expert_action(task.plan, state, suite.display)
+                assert expert is not None
+                state, length = perform(state, expert.action, suite.display).state, length + 1
+                apps.add(state.foreground_app)
+            lengths.append(length)
+            several_apps += len(apps - {LAUNCHER}) > 1
+    assert suite.display == quickstart.display
+    assert words - known <= {"then"}
+    assert sum(5 <= length <= 12 for length in lengths) / len(lengths) >= 0.8
+    assert max(lengths) == 12
+    assert several_apps / len(lengths) >= 0.7
+
+
+def test_a_lost_note_cannot_be_made_good() -> None:
+    task = phone_suite("long").task("delete_then_music", 3)
+    other = next(title for title in NOTES.get(task.plan.start).titles if title not in task.goal.split())
+    left = tuple(note for note in NOTES.get(task.plan.start).notes if note.title != other)
+    assert (
+        num_expert_actions(task.plan, NOTES.change(task.plan.start, notes=left), QUICKSTART_DISPLAY) is None
+    )
 
 
 @pytest.mark.parametrize("name", ["quickstart", "phone"])
@@ -78,6 +117,7 @@ def test_equal_seeds_make_equal_tasks_and_seeds_differ() -> None:
 
 def test_there_are_enough_templates() -> None:
     assert len(phone_suite("quickstart").templates) >= 8
+    assert len(phone_suite("long").templates) >= 8
     assert len(phone_suite("phone").templates) >= 30
     assert set(phone_suite("multi_app").templates) <= set(phone_suite("phone").templates)
 
