@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -52,6 +52,45 @@ class RoleCompletion:
         return cls(role=role, completion=completion, image_sha256s=hashes)
 
 
+class CandidateKind(StrEnum):
+    """What a candidate was sampled for."""
+
+    SUBGOAL = "subgoal"
+    """A subgoal of the planner, to be compared with the others at the same state."""
+    PROBE = "probe"
+    """An action of the actor that shows what a subgoal leads to."""
+    ACTION = "action"
+    """An action of the actor under the executed subgoal, to be compared with the others there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One of several samples at one decision state.
+
+    Of the subgoals, and of the actions under the executed subgoal, number 0 is the one that was executed;
+    its completion also stands among those of the decision.
+
+    Attributes:
+        kind: what it was sampled for.
+        branch: number of the subgoal that it is, or that it was sampled under; 0 was executed.
+        sample: number of the action among those sampled alike; 0 for a subgoal.
+        completion: the tokens.
+        subgoal: the instruction that it gives or follows; None if the planner's response has none.
+        action: what the actor asked for; None for a subgoal.
+        format_ok: the response has the form its format asks for.
+        measured: what was found out by trying it or asking about it, by name; nothing else can tell later.
+    """
+
+    kind: CandidateKind
+    completion: RoleCompletion
+    branch: int = 0
+    sample: int = 0
+    subgoal: str | None = None
+    action: Action | ParseError | None = None
+    format_ok: bool = True
+    measured: dict[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What the agent wants to do, and everything sampled on the way.
@@ -63,6 +102,7 @@ class Decision:
         subgoal: the planner's instruction, if there is a planner.
         format_ok: the response has the form its format asks for.
         expert: what lies behind a demonstrator's action: its boxes are labels.
+        candidates: everything sampled at this state, where several samples are compared.
     """
 
     action: Action | ParseError
@@ -71,6 +111,7 @@ class Decision:
     subgoal: str | None = None
     format_ok: bool = True
     expert: ExpertAction | None = None
+    candidates: tuple[Candidate, ...] = ()
 
 
 class Agent(Protocol):
@@ -127,8 +168,10 @@ class FlatAgent:
         self._history = []
         self._observation = None
 
-    def remember(self, screenshot: Screenshot, action: Action, thought: str | None) -> None:
-        """Put a step that somebody else took before this episode into the history."""
+    def remember(
+        self, screenshot: Screenshot, action: Action, thought: str | None, subgoal: str | None = None
+    ) -> None:
+        """Put a step that somebody else took before this episode into the history; subgoals have no place."""
         words = self._format.render(action, thought, self._geometry(screenshot))
         self._history.append(Turn(screenshot=screenshot, response=words))
 

@@ -34,6 +34,7 @@ class PastStep:
     screenshot: Screenshot
     action: Action
     thought: str | None = None
+    subgoal: str | None = None
 
 
 @runtime_checkable
@@ -50,7 +51,9 @@ class HasPast(Protocol):
 class Remembers(Protocol):
     """An agent whose history can be given to it."""
 
-    def remember(self, screenshot: Screenshot, action: Action, thought: str | None) -> None:
+    def remember(
+        self, screenshot: Screenshot, action: Action, thought: str | None, subgoal: str | None = None
+    ) -> None:
         """Append one earlier step to the history."""
         ...
 
@@ -174,7 +177,7 @@ class _Episode:
             )
         for step in past:
             self.screenshots[step.screenshot.sha256] = step.screenshot
-            agent.remember(step.screenshot, step.action, step.thought)
+            agent.remember(step.screenshot, step.action, step.thought, step.subgoal)
 
     async def run(
         self,
@@ -257,6 +260,7 @@ class _Episode:
             subgoal=decision.subgoal,
             format_ok=decision.format_ok,
             completions=decision.completions,
+            candidates=decision.candidates,
             state_key_before=observation.state_key,
             foreground_app=observation.foreground_app,
             elements=None if elements is None else tuple(element_to_dict(element) for element in elements),

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gui_agent.actions import Action, ParseError
-from gui_agent.agent import RoleCompletion
+from gui_agent.agent import Candidate, RoleCompletion
 from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.matching import MatchResult
 from gui_agent.observation import Screenshot
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _BROUGHT_TO_AN_END: Final = frozenset({StopReason.FINISHED, StopReason.TASK_ENDED, StopReason.EXPERT_END})
 
 
@@ -55,6 +55,7 @@ class Step:
         elements: labelled widgets as JSON-ready dictionaries, where recorded.
         raw_action: the source's own words for the action, verbatim, in converted data.
         timings: where the time went.
+        candidates: everything sampled at this state, where several samples were compared.
     """
 
     index: int
@@ -78,6 +79,12 @@ class Step:
     elements: tuple[dict[str, Any], ...] | None = None
     raw_action: str | None = None
     timings: StepTimings = StepTimings()
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def num_samples(self) -> int:
+        """Completions that were sampled for this decision, whether or not they were executed."""
+        return max(len(self.candidates), len(self.completions))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +152,8 @@ class Trajectory:
         """Every picture that the episode or a prompt of it refers to, once, in order of appearance."""
         names: dict[str, None] = {}
         for step in self.steps:
-            for completion in step.completions:
+            sampled = (*step.completions, *(candidate.completion for candidate in step.candidates))
+            for completion in sampled:
                 names.update(dict.fromkeys(completion.image_sha256s))
             if step.screenshot_sha256 is not None:
                 names[step.screenshot_sha256] = None

@@ -1,6 +1,7 @@
 """Trajectories as rows of three flat tables, and back.
 
-`episodes` has one row per episode, `steps` one per decision, `completions` one per sampled response.
+`episodes` has one row per episode, `steps` one per decision, `completions` one per sampled response; a
+response that was compared with others at the same state (a candidate) says so in columns of its own.
 Columns are plain: text, numbers, lists of numbers; what is nested is JSON in a text column. Every
 table can be read with any Parquet reader; nothing here is needed to make sense of it.
 """
@@ -15,7 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from gui_agent.actions import Action, ParseError, action_from_dict, action_to_dict
-from gui_agent.agent import RoleCompletion
+from gui_agent.agent import Candidate, CandidateKind, RoleCompletion
 from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.matching import MatchResult
@@ -93,8 +94,19 @@ COMPLETIONS: Final = pa.schema(
         ("logprobs", pa.list_(pa.float64())),
         ("image_sha256s", pa.list_(pa.string())),
         ("image_grids", pa.list_(pa.list_(pa.int32()))),
+        ("candidate", pa.string()),
+        ("branch", pa.int32()),
+        ("sample", pa.int32()),
+        ("subgoal", pa.string()),
+        ("action", pa.string()),
+        ("format_ok", pa.bool_()),
+        ("measured", pa.string()),
     ]
 )
+ADDED_COLUMNS: Final = frozenset(
+    {"candidate", "branch", "sample", "subgoal", "action", "format_ok", "measured"}
+)
+"""Columns of `completions` since schema 2: older shards are without them, and hold no candidate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +127,11 @@ def trajectory_to_rows(trajectory: Trajectory) -> TrajectoryRows:
             _completion_row(trajectory.episode_id, step.index, position, completion)
             for step in trajectory.steps
             for position, completion in enumerate(step.completions)
+        ]
+        + [
+            _candidate_row(trajectory.episode_id, step.index, position, candidate)
+            for step in trajectory.steps
+            for position, candidate in enumerate(step.candidates)
         ],
     )
 
@@ -243,7 +260,8 @@ def _step(row: Row, completions: Sequence[Row]) -> Step:
         thought=row["thought"],
         subgoal=row["subgoal"],
         format_ok=row["format_ok"],
-        completions=tuple(_completion(completion) for completion in completions),
+        completions=tuple(_completion(item) for item in completions if item.get("candidate") is None),
+        candidates=tuple(_candidate(item) for item in completions if item.get("candidate") is not None),
         progress=row["progress"],
         state_key_before=row["state_key_before"],
         state_key_after=row["state_key_after"],
@@ -270,6 +288,32 @@ def _completion_row(episode_id: str, step: int, position: int, item: RoleComplet
         "image_sha256s": item.image_sha256s,
         "image_grids": completion.image_grids,
     }
+
+
+def _candidate_row(episode_id: str, step: int, position: int, item: Candidate) -> Row:
+    return {
+        **_completion_row(episode_id, step, position, item.completion),
+        "candidate": item.kind.value,
+        "branch": item.branch,
+        "sample": item.sample,
+        "subgoal": item.subgoal,
+        "action": None if item.action is None else _json(request_to_dict(item.action)),
+        "format_ok": item.format_ok,
+        "measured": _json(item.measured),
+    }
+
+
+def _candidate(row: Row) -> Candidate:
+    return Candidate(
+        kind=_read(row, "candidate", CandidateKind),
+        completion=_completion(row),
+        branch=row["branch"],
+        sample=row["sample"],
+        subgoal=row["subgoal"],
+        action=_optional(row, "action", lambda text: request_from_dict(json.loads(text))),
+        format_ok=row["format_ok"],
+        measured=_read(row, "measured", json.loads),
+    )
 
 
 def _completion(row: Row) -> RoleCompletion:
@@ -305,7 +349,8 @@ def request_from_dict(data: Row) -> Action | ParseError:
 def expert_to_dict(expert: ExpertAction) -> Row:
     """An expert's action as a JSON-ready dictionary; boxes as [left, top, right, bottom]."""
     boxes = [[box.left, box.top, box.right, box.bottom] for box in expert.boxes]
-    return {"action": action_to_dict(expert.action), "boxes": boxes, "thought": expert.thought}
+    subgoal = {} if expert.subgoal is None else {"subgoal": expert.subgoal}
+    return {"action": action_to_dict(expert.action), "boxes": boxes, "thought": expert.thought, **subgoal}
 
 
 def expert_from_dict(data: Row) -> ExpertAction:
@@ -313,7 +358,12 @@ def expert_from_dict(data: Row) -> ExpertAction:
     boxes = tuple(
         Box(left=left, top=top, right=right, bottom=bottom) for left, top, right, bottom in data["boxes"]
     )
-    return ExpertAction(action=action_from_dict(data["action"]), boxes=boxes, thought=data["thought"])
+    return ExpertAction(
+        action=action_from_dict(data["action"]),
+        boxes=boxes,
+        thought=data["thought"],
+        subgoal=data.get("subgoal"),  # recordings from before there were subgoals have none
+    )
 
 
 def _json(value: Any) -> str:

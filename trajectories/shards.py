@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from gui_agent.errors import DataError
-from trajectories.rows import COMPLETIONS, EPISODES, STEPS, Row
+from trajectories.rows import ADDED_COLUMNS, COMPLETIONS, EPISODES, STEPS, Row
 
 TABLES: Final = ("completions", "steps", "episodes")
 """In the order of writing: the episodes shard is the commit."""
@@ -64,7 +64,7 @@ def read_shard(file: Path, columns: Sequence[str] | None = None) -> Any:
     try:
         table = pq.read_table(file, columns=None if columns is None else list(columns), partitioning=None)
         schema = SCHEMAS[file.name.partition("-")[0]]
-        if missing := sorted(set(columns or schema.names) - set(table.column_names)):
+        if missing := sorted(set(columns or schema.names) - set(table.column_names) - ADDED_COLUMNS):
             raise pa.ArrowInvalid(f"the columns {', '.join(missing)} are missing")
         return table
     except (OSError, pa.ArrowException) as error:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 
 from gui_agent.actions import ACTION_TYPES, Action, ParseError, Scroll
-from gui_agent.agent import RoleCompletion
+from gui_agent.agent import Candidate, CandidateKind, RoleCompletion
 from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.matching import MatchResult
 from gui_agent.observation import Box
@@ -75,6 +75,19 @@ ELEMENTS = st.lists(
 ).map(tuple)
 
 
+CANDIDATES = st.builds(
+    Candidate,
+    kind=st.sampled_from(CandidateKind),
+    completion=role_completions(),
+    branch=st.integers(0, 2**31 - 1),
+    sample=st.integers(0, 2**31 - 1),
+    subgoal=optional(TEXT),
+    action=st.none() | ACTIONS | st.builds(ParseError, reason=TEXT, text=TEXT),
+    format_ok=st.booleans(),
+    measured=st.dictionaries(TEXT, st.floats(-100, 100), max_size=2),
+)
+
+
 def steps(index: int) -> st.SearchStrategy[Step]:
     return st.builds(
         Step,
@@ -92,6 +105,7 @@ def steps(index: int) -> st.SearchStrategy[Step]:
         subgoal=optional(TEXT),
         format_ok=st.booleans(),
         completions=st.lists(role_completions(), max_size=2).map(tuple),
+        candidates=st.lists(CANDIDATES, max_size=2).map(tuple),
         progress=optional(SHARE),
         state_key_before=optional(TEXT),
         state_key_after=optional(TEXT),
@@ -122,7 +136,7 @@ TRAJECTORIES = st.builds(
     fault=optional(TEXT),
     wall_s=SECONDS,
     final_screenshot_sha256=optional(HASH),
-    schema_version=st.just(1),
+    schema_version=st.sampled_from([1, 2]),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole, Completion, FinishReason
 from trajectories.records import SCHEMA_VERSION, EpisodeRecord, Step, Trajectory
+from trajectories.rows import ADDED_COLUMNS
 from trajectories.store import TrajectoryStore
 
 
@@ -245,6 +247,21 @@ def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "meta.json").write_text(json.dumps({**meta, "schema_version": SCHEMA_VERSION + 1}))
     with pytest.raises(SchemaVersionError, match=r"meta\.json"):
         TrajectoryStore.open(tmp_path, on_damage="skip")
+
+
+def test_a_store_of_the_schema_before_candidates_is_read_and_appended_to(tmp_path: Path) -> None:
+    first = list(filled(tmp_path, 1))
+    file = tmp_path / "completions-00000000.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(sorted(ADDED_COLUMNS)), file)
+    file = tmp_path / "episodes-00000000.parquet"
+    rows = [{**row, "schema_version": 1} for row in pq.read_table(file).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), file)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    (tmp_path / "meta.json").write_text(json.dumps({**meta, "schema_version": 1}))
+    store = TrajectoryStore.open(tmp_path)
+    assert [replace(each, schema_version=SCHEMA_VERSION) for each in store] == first
+    store.append(episode(1))
+    assert [each.schema_version for each in TrajectoryStore.open(tmp_path)] == [1, SCHEMA_VERSION]
 
 
 def test_a_store_whose_making_was_killed_can_be_made(tmp_path: Path) -> None:
