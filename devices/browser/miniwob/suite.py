@@ -83,6 +83,18 @@ QUICKSTART: Final = (
 )
 """One or two clicks on something large, in few words: within reach of a very small model."""
 
+MULTI_STEP: Final = (
+    "click-button-sequence",
+    "click-collapsible",
+    "enter-text",
+    "odd-or-even",
+    "click-shades",
+    "ascending-numbers",
+    "login-user",
+    "use-spinner",
+)
+"""Never one action, mostly three to six, each simple: what is wanted stands in the goal or in view."""
+
 NEVER_ENDING: Final = frozenset({"hover-shape"})
 """Pages that never give a reward."""
 
@@ -135,8 +147,9 @@ def miniwob_suite(name: str) -> MiniwobSuite:
     """The list of pages of that name.
 
     Args:
-        name: `miniwob/quickstart`, `miniwob/experts` (all pages with an expert), `miniwob/all`, or
-            `miniwob/<page>` for a single one; `miniwob/` may be left out, and "" is the quick start.
+        name: `miniwob/quickstart`, `miniwob/multi_step`, `miniwob/experts` (all pages with an expert),
+            `miniwob/all`, or `miniwob/<page>` for a single one; `miniwob/` may be left out, and "" is the
+            quick start.
 
     Raises:
         ConfigError: there is no such list or page.
@@ -145,6 +158,7 @@ def miniwob_suite(name: str) -> MiniwobSuite:
     folder = html_folder()
     lists: dict[str, Sequence[str]] = {
         "miniwob/quickstart": QUICKSTART,
+        "miniwob/multi_step": MULTI_STEP,
         "miniwob/experts": tuple(EXPERT_STEPS),
         "miniwob/all": _all_pages(folder),
     }
@@ -160,7 +174,7 @@ def miniwob_suite(name: str) -> MiniwobSuite:
 
 def suite_names() -> tuple[str, ...]:
     """Names that `miniwob_suite` takes, single pages left out."""
-    return ("miniwob/quickstart", "miniwob/experts", "miniwob/all")
+    return ("miniwob/quickstart", "miniwob/multi_step", "miniwob/experts", "miniwob/all")
 
 
 def html_folder() -> Path:
