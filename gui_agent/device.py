@@ -72,11 +72,13 @@ class ExpertAction:
         action: in pixels of the screenshot of that state.
         boxes: targets that would have been right too; smallest first; empty if unknown.
         thought: the expert's reason, if recorded.
+        subgoal: the instruction for this one step, if recorded or written by a template.
     """
 
     action: Action
     boxes: tuple[Box, ...] = ()
     thought: str | None = None
+    subgoal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

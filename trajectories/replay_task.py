@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gui_agent.actions import action_name, action_points
-from gui_agent.device import ExpertAction
+from gui_agent.device import ActionSource, ExpertAction
 from gui_agent.errors import ReplayError
 from gui_agent.observation import Box, Screenshot, UiElement
 from trajectories.episode import PastStep
@@ -60,7 +60,12 @@ class ReplayTask:
     def past(self) -> Sequence[PastStep]:
         """The expert's steps before the first frame."""
         return [
-            PastStep(screenshot=self.picture(frame), action=frame.expert.action, thought=frame.expert.thought)
+            PastStep(
+                screenshot=self.picture(frame),
+                action=frame.expert.action,
+                thought=frame.expert.thought,
+                subgoal=frame.expert.subgoal,
+            )
             for frame in self.earlier
         ]
 
@@ -174,9 +179,11 @@ def _expert(step: Step) -> ExpertAction | None:
     """What was done at a step, with the labels of the expert where it is the expert's deed."""
     if step.executed is None:
         return None
+    # What a planner asked for is no name for what somebody else did instead.
+    subgoal = step.subgoal if step.source is ActionSource.POLICY else None
     if step.expected is not None and step.expected.action == step.executed:
-        return step.expected
-    return ExpertAction(action=step.executed, thought=step.thought)
+        return replace(step.expected, subgoal=step.expected.subgoal or subgoal)
+    return ExpertAction(action=step.executed, thought=step.thought, subgoal=subgoal)
 
 
 def _element(data: Mapping[str, Any]) -> UiElement:

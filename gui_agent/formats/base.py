@@ -19,10 +19,13 @@ class Turn:
     Attributes:
         screenshot: what was shown; a format keeps only the last few.
         response: the assistant's words: its own, or the patch that stands in for them.
+        goal: what was asked for at that step, where every step is asked for something of its own, as an
+            actor is by its planner; empty if nobody knows. None is the goal of the whole prompt.
     """
 
     screenshot: Screenshot
     response: str
+    goal: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

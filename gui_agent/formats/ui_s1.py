@@ -153,7 +153,7 @@ class UiS1Format:
         output = self._output
         messages = [_message(Role.SYSTEM, self.system_prompt)]
         messages += self._past(goal, history, output)
-        messages.append(self._user_turn(goal, len(history), screenshot, output))
+        messages.append(self._current_turn(goal, history, screenshot, output))
         return keep_last_images(messages, self.options.image_limit)
 
     def parse(self, text: str, geometry: ScreenGeometry) -> ParsedResponse:
@@ -204,7 +204,7 @@ class UiS1Format:
         arguments = action_arguments(expert, self.space, geometry, self.action_space)
         messages = [_message(Role.SYSTEM, _THOUGHT_SYSTEM.format(output=_FENCED_THOUGHT))]
         messages += self._past(goal, history, _FENCED_THOUGHT)
-        current = self._user_turn(goal, len(history), screenshot, _FENCED_THOUGHT)
+        current = self._current_turn(goal, history, screenshot, _FENCED_THOUGHT)
         hint = TextPart(text=f"Next action: {dump_json(arguments)}\n")
         messages.append(Message(role=Role.USER, parts=(*current.parts[:-1], hint, current.parts[-1])))
         return keep_last_images(messages, self.options.image_limit)
@@ -221,15 +221,23 @@ class UiS1Format:
     def _past(self, goal: str, history: Sequence[Turn], output: str) -> list[Message]:
         messages = []
         for index, turn in enumerate(history):
-            messages.append(self._user_turn(goal, index, turn.screenshot, output))
+            stated = goal if index == 0 or self.options.repeat_goal else None
+            said = stated if turn.goal is None else turn.goal or None
+            messages.append(self._user_turn(said, index, turn.screenshot, output))
             messages.append(_message(Role.ASSISTANT, turn.response))
         return messages
 
-    def _user_turn(self, goal: str, index: int, screenshot: Screenshot, output: str) -> Message:
+    def _current_turn(
+        self, goal: str, history: Sequence[Turn], screenshot: Screenshot, output: str
+    ) -> Message:
+        own_goals = any(turn.goal is not None for turn in history)
+        stated = not history or own_goals or self.options.repeat_goal
+        return self._user_turn(goal if stated else None, len(history), screenshot, output)
+
+    def _user_turn(self, goal: str | None, index: int, screenshot: Screenshot, output: str) -> Message:
+        """One user turn; a goal of None is not stated."""
         reminder = f"Output Format: {output}"
-        texts = [
-            f"User Instruction: {goal}\n{reminder}" if index == 0 or self.options.repeat_goal else reminder
-        ]
+        texts = [reminder if goal is None else f"User Instruction: {goal}\n{reminder}"]
         if index == 0:
             texts.append(_QUESTION_NOTE)
         parts = tuple(TextPart(text=text) for text in texts)

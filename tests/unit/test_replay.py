@@ -80,7 +80,9 @@ class Obedient:
     def start(self, context: EpisodeContext) -> None:
         self.results = []
 
-    def remember(self, screenshot: Screenshot, action: Action, thought: str | None) -> None:
+    def remember(
+        self, screenshot: Screenshot, action: Action, thought: str | None, subgoal: str | None = None
+    ) -> None:
         self.past.append((screenshot.sha256, action, thought))
 
     async def decide(self, observation: Observation) -> Decision:
