@@ -34,12 +34,12 @@ class PatchSubgoal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pending:
-    """A decision whose result is awaited; `acted` is empty where the actor was not asked."""
+    """A decision whose result is awaited; without a subgoal the actor was not asked."""
 
     observation: Observation
-    planned: str
+    planned: RoleCompletion
     subgoal: str | None
-    acted: str
+    acted: RoleCompletion | None
 
 
 class HierarchicalAgent:
@@ -115,21 +115,38 @@ class HierarchicalAgent:
             prompt, n=1, params=self._planner_params, key=self.sample_key(AgentRole.PLANNER)
         )
         planned = RoleCompletion.of(AgentRole.PLANNER, prompt, completion)
-        plan = self.parse_subgoal(completion.text)
-        if not isinstance(plan.subgoal, str):
-            self._pending = _Pending(observation=observation, planned=completion.text, subgoal=None, acted="")
-            return Decision(action=plan.subgoal, completions=(planned,), format_ok=False)
-        prompt = self.actor_prompt(observation, plan.subgoal)
-        (answer,) = await self._actor_policy.sample(
+        subgoal = self.parse_subgoal(completion.text).subgoal
+        if not isinstance(subgoal, str):
+            return self.take(observation, planned, None)
+        prompt = self.actor_prompt(observation, subgoal)
+        (completion,) = await self._actor_policy.sample(
             prompt, n=1, params=self._actor_params, key=self.sample_key(AgentRole.ACTOR)
         )
-        parsed = self.parse_action(answer.text, observation)
-        self._pending = _Pending(
-            observation=observation, planned=completion.text, subgoal=plan.subgoal, acted=answer.text
-        )
+        return self.take(observation, planned, RoleCompletion.of(AgentRole.ACTOR, prompt, completion))
+
+    def take(
+        self, observation: Observation, planned: RoleCompletion, acted: RoleCompletion | None
+    ) -> Decision:
+        """Make responses the decision of the present step, which `record` will write down.
+
+        `decide` samples one of each; who samples several and chooses hands the chosen ones in here.
+
+        Args:
+            observation: what both roles were shown.
+            planned: the planner's response.
+            acted: the actor's response to its subgoal; None if and only if it has no usable one.
+        """
+        plan = self.parse_subgoal(planned.completion.text)
+        if not isinstance(plan.subgoal, str):
+            assert acted is None, "an actor is not asked without a subgoal"
+            self._pending = _Pending(observation=observation, planned=planned, subgoal=None, acted=None)
+            return Decision(action=plan.subgoal, completions=(planned,), format_ok=False)
+        assert acted is not None, "a subgoal is for an actor"
+        self._pending = _Pending(observation=observation, planned=planned, subgoal=plan.subgoal, acted=acted)
+        parsed = self.parse_action(acted.completion.text, observation)
         return Decision(
             action=parsed.action,
-            completions=(planned, RoleCompletion.of(AgentRole.ACTOR, prompt, answer)),
+            completions=(planned, acted),
             thought=parsed.thought,
             subgoal=plan.subgoal,
             format_ok=plan.format_ok and parsed.format_ok,
@@ -144,11 +161,11 @@ class HierarchicalAgent:
             await self._record_patch(pending, result, result.executed)
             return
         screenshot = pending.observation.screenshot
-        self._planned.append(
-            PlannerTurn(screenshot=screenshot, response=pending.planned, executed=result.executed)
-        )
-        if pending.subgoal is not None:
-            self._acted.append(Turn(screenshot=screenshot, response=pending.acted, goal=pending.subgoal))
+        words = pending.planned.completion.text
+        self._planned.append(PlannerTurn(screenshot=screenshot, response=words, executed=result.executed))
+        if pending.acted is not None:
+            words = pending.acted.completion.text
+            self._acted.append(Turn(screenshot=screenshot, response=words, goal=pending.subgoal))
 
     def planner_prompt(self, observation: Observation) -> Prompt:
         """What the planner is asked at the present step; changes nothing."""
