@@ -1,112 +1,248 @@
-"""Advantage estimators by name: what `algorithm` in a recipe or `--algorithm` chooses."""
+"""Advantage estimators by name: what `algorithm` in a recipe or `--algorithm` chooses.
+
+    gigpo
+    srgpo:cluster_size=16,within=group
+
+Every entry says which paper it follows, what it needs and when to use it. Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
+from typing import Any, Final, Protocol
 
 from gui_agent.errors import ConfigError
+from gui_agent.named_options import NamedOptions, build_options, suggestion
 from trainers.advantages import (
     AdvantageEstimator,
-    EpisodeReturn,
-    EpisodeTerm,
-    GigpoAdvantage,
-    GrpoAdvantage,
-    SrgpoAdvantage,
-    Statistics,
-    UiS1Advantage,
+    GigpoOptions,
+    GrpoOptions,
+    ReinforcePpOptions,
+    RlooOptions,
+    SaltOptions,
+    SrgpoOptions,
+    UiS1OfflineOptions,
+    UiS1Options,
 )
 from trainers.config import Compat
-from trainers.normalisation import NormMode
+
+_KIND: Final = "algorithm"
+
+
+class Need(StrEnum):
+    """What a method cannot do without."""
+
+    GROUP = "group of 2 or more"
+    """Sibling episodes of one task, `num_generations` of them."""
+    RECORDING = "recorded expert"
+    """Equal step numbers are equal states, as in the replay of a recording."""
+    STATE_KEYS = "state keys"
+    """Something that tells which states are equal."""
+    NEXT_STATE_KEYS = "next-state keys"
+    """Which state a step led to."""
+    STEP_REWARD = "step reward"
+    """A reward that judges every step, not the outcome alone."""
+    RESTORABLE_DEVICE = "restorable device"
+    """Snapshots of the world, to go on from."""
+    SECOND_MODEL = "second model"
+    """Another model, to judge or to compare with."""
+
+
+class AlgorithmOptions(Protocol):
+    """A frozen dataclass of options; its defaults are the published setting."""
+
+    def build(self, compat: Compat) -> AdvantageEstimator:
+        """The estimator under these options."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """Where a method comes from."""
+
+    title: str
+    arxiv: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlgorithmEntry:
+    """What is known of an algorithm.
+
+    Attributes:
+        options: its dataclass of options, which builds it.
+        summary: what it compares, in one line.
+        paper: where it comes from.
+        needs: what it cannot do without.
+        use: when to choose it.
+    """
+
+    options: type[AlgorithmOptions]
+    summary: str
+    paper: Paper
+    needs: tuple[Need, ...]
+    use: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Algorithm:
+    """An entry with its options chosen.
+
+    Attributes:
+        name: in `ALGORITHMS`.
+        entry: what is known of it.
+        options: as chosen.
+        estimator: built from them.
+    """
+
+    name: str
+    entry: AlgorithmEntry
+    options: AlgorithmOptions
+    estimator: AdvantageEstimator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatorSettings:
-    """What every estimator is built from; each takes what it knows.
+    """Settings with flags of their own, beside the options in an algorithm's name.
 
     Attributes:
-        gamma: discount; None takes the method's published value.
-        step_weight: omega; None takes the method's published value.
-        mode: how values are compared within a cluster.
+        gamma: discount; None leaves the option of that name.
+        step_weight: omega; None leaves the option of that name.
         compat: `release` reproduces the methods' released code.
     """
 
     gamma: float | None = None
     step_weight: float | None = None
-    mode: NormMode = NormMode.MEAN_STD_NORM
     compat: Compat = Compat.PAPER
 
-    @property
-    def episode_term(self) -> EpisodeTerm:
-        """How episodes are compared under these settings."""
-        if self.compat is Compat.RELEASE:
-            return EpisodeTerm(mode=self.mode, statistics=Statistics.ROWS, raw_singletons=True)
-        return EpisodeTerm(mode=self.mode)
 
+_UI_S1 = Paper(
+    title="UI-S1: Advancing GUI Automation via Semi-online Reinforcement Learning", arxiv="2509.11543"
+)
 
-def _or(value: float | None, published: float) -> float:
-    return published if value is None else value
-
-
-def _ui_s1(settings: EstimatorSettings) -> AdvantageEstimator:
-    release = settings.compat is Compat.RELEASE
-    return UiS1Advantage(
-        gamma=_or(settings.gamma, 0.5),
-        step_weight=_or(settings.step_weight, 1.0),
-        episode_return=EpisodeReturn.ROW if release else EpisodeReturn.FINAL,
-        episode_term=settings.episode_term,
-        cut_includes_mismatch=not release,
-    )
-
-
-def _ui_s1_offline(settings: EstimatorSettings) -> AdvantageEstimator:
-    # Group-relative advantages of single steps: the reward of a step among siblings at the same step.
-    return UiS1Advantage(gamma=0.0, episode_weight=0.0, episode_term=settings.episode_term)
-
-
-def _grpo(settings: EstimatorSettings) -> AdvantageEstimator:
-    return GrpoAdvantage(episode_term=settings.episode_term)
-
-
-def _gigpo(settings: EstimatorSettings) -> AdvantageEstimator:
-    return GigpoAdvantage(
-        gamma=_or(settings.gamma, 0.95),
-        step_weight=_or(settings.step_weight, 1.0),
-        episode_term=settings.episode_term,
-    )
-
-
-def _srgpo(settings: EstimatorSettings) -> AdvantageEstimator:
-    return SrgpoAdvantage(step_weight=_or(settings.step_weight, 0.5), episode_term=settings.episode_term)
-
-
-ESTIMATORS: Final[dict[str, Callable[[EstimatorSettings], AdvantageEstimator]]] = {
-    "ui_s1": _ui_s1,
-    "ui_s1_offline": _ui_s1_offline,
-    "grpo": _grpo,
-    "gigpo": _gigpo,
-    "srgpo": _srgpo,
+ALGORITHMS: Final[dict[str, AlgorithmEntry]] = {
+    "ui_s1": AlgorithmEntry(
+        options=UiS1Options,
+        summary="last rewards of rollouts, and returns at equal steps of a recording",
+        paper=_UI_S1,
+        needs=(Need.GROUP, Need.RECORDING, Need.STEP_REWARD),
+        use="semi-online RL on recorded trajectories; the default there",
+    ),
+    "ui_s1_offline": AlgorithmEntry(
+        options=UiS1OfflineOptions,
+        summary="rewards at equal steps of a recording, without returns",
+        paper=_UI_S1,
+        needs=(Need.GROUP, Need.RECORDING, Need.STEP_REWARD),
+        use="with single_step: offline RL, the baseline of UI-S1",
+    ),
+    "grpo": AlgorithmEntry(
+        options=GrpoOptions,
+        summary="sums of rewards of sibling episodes",
+        paper=Paper(
+            title="DeepSeekMath: Pushing the Limits of Mathematical Reasoning in Open Language Models",
+            arxiv="2402.03300",
+        ),
+        needs=(Need.GROUP,),
+        use="the baseline without step-level credit; short episodes",
+    ),
+    "rloo": AlgorithmEntry(
+        options=RlooOptions,
+        summary="sums of rewards of an episode and of its siblings without it",
+        paper=Paper(
+            title="Back to Basics: Revisiting REINFORCE Style Optimization for Learning from Human Feedback "
+            "in LLMs",
+            arxiv="2402.14740",
+        ),
+        needs=(Need.GROUP,),
+        use="as grpo, where dividing by the deviation of small groups is too noisy",
+    ),
+    "reinforce_pp": AlgorithmEntry(
+        options=ReinforcePpOptions,
+        summary="sums of rewards of all episodes of the batch",
+        paper=Paper(
+            title="REINFORCE++: Stabilizing Critic-Free Policy Optimization with Global Advantage "
+            "Normalization",
+            arxiv="2501.03262",
+        ),
+        needs=(),
+        use="many tasks with few episodes each; filter_std=-1 keeps groups without any spread",
+    ),
+    "gigpo": AlgorithmEntry(
+        options=GigpoOptions,
+        summary="sums of rewards, and returns in equal states",
+        paper=Paper(title="Group-in-Group Policy Optimization for LLM Agent Training", arxiv="2505.10978"),
+        needs=(Need.GROUP, Need.STATE_KEYS),
+        use="live episodes that come through the same screens; the default online",
+    ),
+    "srgpo": AlgorithmEntry(
+        options=SrgpoOptions,
+        summary="sums of rewards, and step rewards in random clusters",
+        paper=Paper(
+            title="SeeNav-Agent: Enhancing Vision-Language Navigation with Visual Prompt and Step-Level "
+            "Policy Optimization",
+            arxiv="2512.02631",
+        ),
+        needs=(Need.GROUP, Need.STEP_REWARD),
+        use="step rewards that mean the same on every screen, where states seldom repeat",
+    ),
+    "salt": AlgorithmEntry(
+        options=SaltOptions,
+        summary="sums of rewards, shared among trajectories that made the same step",
+        paper=Paper(
+            title="SALT: Step-level Advantage Assignment for Long-horizon Agents via Trajectory Graph",
+            arxiv="2510.20022",
+        ),
+        needs=(Need.GROUP, Need.STATE_KEYS, Need.NEXT_STATE_KEYS),
+        use="outcome rewards alone, and siblings that share steps before they part",
+    ),
 }
 
 
-def get_estimator(name: str, settings: EstimatorSettings | None = None) -> AdvantageEstimator:
-    """The estimator of that name; a setting that it does not know is warned of.
+def get_algorithm(text: str, settings: EstimatorSettings | None = None) -> Algorithm:
+    """The algorithm of that name, with the options after its colon.
+
+    A setting with a flag of its own goes before the published value; one that the algorithm does not know
+    is warned of.
+
+    Args:
+        text: "gigpo", or with options: "srgpo:cluster_size=16,within=group".
+        settings: given beside the name.
 
     Raises:
-        ConfigError: there is none; the message suggests the closest name.
+        ConfigError: there is no such algorithm or option, a value is impossible, or flag and option say
+            different things.
     """
-    build = ESTIMATORS.get(name)
-    if build is None:
-        close = difflib.get_close_matches(name, ESTIMATORS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"unknown algorithm {name!r}; {hint}known are {', '.join(ESTIMATORS)}")
     settings = settings or EstimatorSettings()
-    estimator = build(settings)
-    for setting in ("gamma", "step_weight"):
-        wanted = getattr(settings, setting)
-        if wanted is not None and getattr(estimator, setting, None) != wanted:
-            warnings.warn(f"{setting}={wanted} has no effect on the advantages of {name!r}", stacklevel=2)
-    return estimator
+    chosen = NamedOptions.parse(text, kind=_KIND)
+    entry = ALGORITHMS.get(chosen.name)
+    if entry is None:
+        raise ConfigError(f"unknown {_KIND} {chosen.name!r}; {suggestion(chosen.name, ALGORITHMS)}")
+    given = {**chosen.options, **_flags(chosen, entry, settings)}
+    options = build_options(entry.options, given, kind=_KIND, name=chosen.name)
+    return Algorithm(name=chosen.name, entry=entry, options=options, estimator=options.build(settings.compat))
+
+
+def get_estimator(text: str, settings: EstimatorSettings | None = None) -> AdvantageEstimator:
+    """The estimator of the algorithm of that name, see `get_algorithm`."""
+    return get_algorithm(text, settings).estimator
+
+
+def _flags(chosen: NamedOptions, entry: AlgorithmEntry, settings: EstimatorSettings) -> dict[str, Any]:
+    """The settings that are options of the algorithm, by name."""
+    known = {field.name for field in dataclasses.fields(entry.options)}  # type: ignore[arg-type]
+    flags: dict[str, Any] = {}
+    for name in ("gamma", "step_weight"):
+        wanted = getattr(settings, name)
+        if wanted is None:
+            continue
+        if name not in known:
+            warnings.warn(f"{name}={wanted} has no effect on the advantages of {chosen.name!r}", stacklevel=4)
+        elif chosen.options.get(name, wanted) != wanted:
+            raise ConfigError(
+                f"{name} is {wanted}, but the algorithm says {name}={chosen.options[name]}; give one of them"
+            )
+        else:
+            flags[name] = wanted
+    return flags

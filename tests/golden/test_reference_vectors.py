@@ -70,8 +70,8 @@ from trainers.advantages import (
     GrpoAdvantage,
     SrgpoAdvantage,
     Statistics,
+    TextSimilarity,
     UiS1Advantage,
-    are_similar,
 )
 from trainers.config import Compat
 from trainers.filters import FilterMetric, filter_groups
@@ -212,7 +212,7 @@ def check_gigpo(case: dict[str, Any]) -> None:
         estimator = GigpoAdvantage(
             gamma=given["gamma"],
             step_weight=given["step_w"],
-            similarity=given["similarity_thresh"] if given["enable_similarity"] else None,
+            same=TextSimilarity(given["similarity_thresh"]) if given["enable_similarity"] else None,
             episode_term=EpisodeTerm(
                 mode=NormMode(given["mode"]), eps=given["eps"], statistics=statistics, raw_singletons=True
             ),
@@ -231,11 +231,14 @@ def check_gigpo(case: dict[str, Any]) -> None:
 
 
 def check_gigpo_similarity(case: dict[str, Any]) -> None:
-    assert are_similar(case["a"], case["b"], 0.95) == case["similar_095"]
-    assert are_similar(case["a"], case["b"], 0.9) == case["similar_09"]
-    if 0.01 < case["ratio"] < 1:
-        assert are_similar(case["a"], case["b"], case["ratio"] - 1e-6)
-        assert not are_similar(case["a"], case["b"], case["ratio"] + 1e-6)
+    def are_similar(threshold: float) -> bool:
+        return TextSimilarity(threshold)(case["a"], case["b"])
+
+    assert are_similar(0.95) == case["similar_095"]
+    assert are_similar(0.9) == case["similar_09"]
+    if 0.01 < case["ratio"] < 1 - 1e-6:
+        assert are_similar(case["ratio"] - 1e-6)
+        assert not are_similar(case["ratio"] + 1e-6)
 
 
 def check_srgpo(case: dict[str, Any]) -> None:

@@ -1,0 +1,155 @@
+"""What estimators are given and what they give back.
+
+Shape letters: N rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gui_agent.policy import AgentRole
+from trainers.normalisation import Codes
+from trainers.returns import Floats, discounted_returns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatorRow:
+    """What an estimator may know of a completion.
+
+    Attributes:
+        group_id: equal for siblings.
+        episode_id: of the episode.
+        step: time within the episode.
+        reward: of this step.
+        episode_reward: of the whole episode; the same for all its rows.
+        matched: the agent's action was the expert's; True where there is no expert.
+        state_key: equal for equal states; None if unknown, which is equal to nothing.
+        action_key: equal for equal actions; None if unknown.
+        next_state_key: of the state that the step led to; None if unknown.
+        role: part of the agent; roles are never compared to each other.
+    """
+
+    group_id: str
+    episode_id: str
+    step: int
+    reward: float
+    episode_reward: float = 0.0
+    matched: bool = True
+    state_key: str | None = None
+    action_key: str | None = None
+    next_state_key: str | None = None
+    role: AgentRole = AgentRole.ACTOR
+
+
+class Rng(Protocol):
+    """The one thing that estimators draw: numpy's Generator has it, and RandomState."""
+
+    def permutation(self, x: int, /) -> npt.NDArray[Any]:
+        """The numbers below `x` in random order."""
+        ...
+
+
+class AdvantageEstimator(Protocol):
+    """One advantage per row, in the order of the rows; a pure function of rows and generator."""
+
+    def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
+        """Estimate."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvantageTerms:
+    """An advantage and what it is made of, each of shape (N,)."""
+
+    combined: Floats
+    episode: Floats
+    step: Floats
+    step_value: Floats
+    """What the step term compared: a return or a reward."""
+    step_clusters: Codes
+    """Numbers of the step clusters, in order of first appearance."""
+
+    @classmethod
+    def of_episodes(cls, episode_N: Floats) -> AdvantageTerms:
+        """Without a step term: every row has what its episode has."""
+        nothing = np.zeros(len(episode_N))
+        return cls(
+            combined=episode_N,
+            episode=episode_N,
+            step=nothing,
+            step_value=nothing,
+            step_clusters=np.arange(len(episode_N)),
+        )
+
+
+class HasTerms(ABC):
+    """An estimator that can say what its advantages are made of."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
+        """The advantages and their parts."""
+
+    def __call__(self, rows: Sequence[EstimatorRow], rng: Rng) -> list[float]:
+        """One advantage per row."""
+        found: list[float] = self.terms(rows, rng).combined.tolist()
+        return found
+
+
+def group_keys(rows: Sequence[EstimatorRow]) -> list[Hashable]:
+    """Equal for rows of siblings in one role."""
+    return [(row.group_id, row.role) for row in rows]
+
+
+def rollout_keys(rows: Sequence[EstimatorRow]) -> list[Hashable]:
+    """Equal for rows of one episode in one role."""
+    return [(row.group_id, row.episode_id, row.role) for row in rows]
+
+
+def step_rewards(rows: Sequence[EstimatorRow]) -> Floats:
+    """Immediate rewards, shape (N,)."""
+    return np.array([row.reward for row in rows], dtype=np.float64)
+
+
+def episode_rewards(rows: Sequence[EstimatorRow]) -> Floats:
+    """The reward of each row's episode, shape (N,)."""
+    return np.array([row.episode_reward for row in rows], dtype=np.float64)
+
+
+def step_returns(
+    rows: Sequence[EstimatorRow], gamma: float, *, cut: bool, includes_mismatch: bool = True
+) -> Floats:
+    """Discounted returns, shape (N,); see `discounted_returns`.
+
+    Args:
+        rows: of whole episodes.
+        gamma: discount.
+        cut: end a return with the first mismatch; without, it runs to the end of the episode.
+        includes_mismatch: count the reward of that mismatch.
+    """
+    return discounted_returns(
+        step_rewards(rows),
+        [row.matched or not cut for row in rows],
+        rollout_keys(rows),
+        [row.step for row in rows],
+        gamma=gamma,
+        cut_includes_mismatch=includes_mismatch,
+    )
+
+
+def first_rows(rows: Sequence[EstimatorRow]) -> npt.NDArray[np.bool_]:
+    """True at the earliest row of each rollout, shape (N,): one row per episode and role."""
+    first: dict[Hashable, int] = {}
+    for index, (key, row) in enumerate(zip(rollout_keys(rows), rows, strict=True)):
+        if key not in first or row.step < rows[first[key]].step:
+            first[key] = index
+    chosen = np.zeros(len(rows), dtype=bool)
+    chosen[list(first.values())] = True
+    return chosen

@@ -1,0 +1,95 @@
+"""Which rows of siblings were in the same state: by equal keys, or by keys that are nearly equal."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gui_agent.errors import ConfigError
+from trainers.advantages.rows import EstimatorRow
+from trainers.normalisation import Codes, cluster_codes
+
+
+class SameState(Protocol):
+    """Whether two state keys that are not equal mean the same state."""
+
+    def __call__(self, key: str, other: str) -> bool:
+        """Compare."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TextSimilarity:
+    """Keys that are text, compared by difflib's ratio.
+
+    Attributes:
+        threshold: least ratio, in (0, 1).
+
+    Source: the option `similarity` of GiGPO's release (reference vectors `gigpo_similarity`).
+    """
+
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ConfigError(f"similarity is {self.threshold}; expected a threshold in (0, 1), or none")
+
+    def __call__(self, key: str, other: str) -> bool:
+        """Whether the ratio of two texts reaches the threshold."""
+        matcher = difflib.SequenceMatcher(None, key, other)
+        # The quick ratios are upper bounds.
+        return (
+            matcher.real_quick_ratio() >= self.threshold
+            and matcher.quick_ratio() >= self.threshold
+            and matcher.ratio() >= self.threshold
+        )
+
+
+@dataclass(slots=True)
+class StateClusters:
+    """The states of one group, each named by the first key that was seen of it.
+
+    A key joins the first cluster whose first key is the same as itself, so that the result depends on
+    the order of keys wherever sameness is not transitive. Each distinct key is compared once.
+    """
+
+    same: SameState | None
+    _leaders: list[str]
+    _found: dict[str, str]
+
+    @classmethod
+    def empty(cls, same: SameState | None) -> StateClusters:
+        """Before any key was seen."""
+        return cls(same, [], {})
+
+    def name_of(self, key: str) -> str:
+        """The first key of the cluster that the key belongs to."""
+        if self.same is None:
+            return key
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = self._search(key, self.same)
+        return found
+
+    def _search(self, key: str, same: SameState) -> str:
+        for leader in self._leaders:
+            if same(key, leader):
+                return leader
+        self._leaders.append(key)
+        return key
+
+
+def anchor_clusters(rows: Sequence[EstimatorRow], same: SameState | None = None) -> Codes:
+    """Numbers of the states of siblings, shape (N,); a row of unknown state is alone."""
+    groups: dict[Hashable, StateClusters] = {}
+    labels: list[Hashable] = []
+    for index, row in enumerate(rows):
+        if row.state_key is None:
+            labels.append(index)
+            continue
+        group = (row.group_id, row.role)
+        clusters = groups.get(group) or groups.setdefault(group, StateClusters.empty(same))
+        labels.append((group, clusters.name_of(row.state_key)))
+    return cluster_codes(labels)

@@ -1,0 +1,138 @@
+"""UI-S1: the ends of rollouts compared, and returns at equal steps of a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from gui_agent.errors import ConfigError
+from trainers.advantages.rows import (
+    AdvantageTerms,
+    EstimatorRow,
+    HasTerms,
+    Rng,
+    rollout_keys,
+    step_returns,
+    step_rewards,
+)
+from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, two_terms
+from trainers.config import Compat
+from trainers.normalisation import NormMode, cluster_codes
+from trainers.returns import Floats
+
+
+class EpisodeReturn(StrEnum):
+    """What UI-S1's episode advantage compares."""
+
+    FINAL = "final"
+    """The reward of the last step, as the paper's text says."""
+    FIRST = "first"
+    """The return of the first step."""
+    SUM = "sum"
+    """All rewards, without discount."""
+    ROW = "row"
+    """The reward of the row itself, as the release does; not an episode value at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UiS1Advantage(HasTerms):
+    """A = A_episode + omega * A_step, the step term over equal steps of siblings.
+
+    Attributes:
+        gamma: discount of the step returns.
+        step_weight: omega.
+        episode_weight: 0 leaves the episode term out.
+        episode_return: what the episode term compares.
+        episode_term: how it compares it.
+        cut_includes_mismatch: see `discounted_returns`.
+
+    Source: UI-S1, arXiv:2509.11543, equations 9 to 12 (reference vectors `uis1_advantage`).
+    """
+
+    gamma: float = 0.5
+    step_weight: float = 1.0
+    episode_weight: float = 1.0
+    episode_return: EpisodeReturn = EpisodeReturn.FINAL
+    episode_term: EpisodeTerm = PAPER_TERM
+    cut_includes_mismatch: bool = True
+
+    def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
+        """The advantage and its parts."""
+        returns = step_returns(rows, self.gamma, cut=True, includes_mismatch=self.cut_includes_mismatch)
+        return two_terms(
+            self.episode_term.of(rows, self._episode_values(rows, returns)),
+            returns,
+            cluster_codes([(row.group_id, row.role, row.step) for row in rows]),
+            like=self.episode_term,
+            episode_weight=self.episode_weight,
+            step_weight=self.step_weight,
+        )
+
+    def _episode_values(self, rows: Sequence[EstimatorRow], returns: Floats) -> Floats:
+        rewards, keys = step_rewards(rows), rollout_keys(rows)
+        if self.episode_return is EpisodeReturn.ROW:
+            return rewards
+        values: dict[Hashable, float] = {}
+        for index in sorted(range(len(rows)), key=lambda index: rows[index].step):
+            key = keys[index]
+            match self.episode_return:
+                case EpisodeReturn.FINAL:
+                    values[key] = rewards[index]
+                case EpisodeReturn.FIRST:
+                    values.setdefault(key, returns[index])
+                case EpisodeReturn.SUM:
+                    values[key] = values.get(key, 0.0) + rewards[index]
+        return np.array([values[key] for key in keys], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UiS1Options:
+    """Options of `ui_s1`.
+
+    Attributes:
+        gamma: discount of the returns of steps, in [0, 1].
+        step_weight: omega, the weight of the step term beside the episode term.
+        mode: mean_std_norm divides by the deviation within each cluster, mean_norm does not.
+        episode_return: what the episode term compares; none takes the last reward, or with
+            compat=release the reward of each row.
+    """
+
+    gamma: float = 0.5
+    step_weight: float = 1.0
+    mode: NormMode = NormMode.MEAN_STD_NORM
+    episode_return: EpisodeReturn | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gamma <= 1:
+            raise ConfigError(f"gamma is {self.gamma}; expected a discount in [0, 1]")
+
+    def build(self, compat: Compat) -> UiS1Advantage:
+        """The estimator."""
+        release = compat is Compat.RELEASE
+        published = EpisodeReturn.ROW if release else EpisodeReturn.FINAL
+        return UiS1Advantage(
+            gamma=self.gamma,
+            step_weight=self.step_weight,
+            episode_return=self.episode_return or published,
+            episode_term=EpisodeTerm.under(compat, self.mode),
+            cut_includes_mismatch=not release,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UiS1OfflineOptions:
+    """Options of `ui_s1_offline`.
+
+    Attributes:
+        mode: mean_std_norm divides by the deviation over the siblings at a step, mean_norm does not.
+    """
+
+    mode: NormMode = NormMode.MEAN_STD_NORM
+
+    def build(self, compat: Compat) -> UiS1Advantage:
+        """The reward of a step among siblings at the same step: no returns, no episode term."""
+        term = EpisodeTerm.under(compat, self.mode)
+        return UiS1Advantage(gamma=0.0, episode_weight=0.0, episode_term=term)
