@@ -1,14 +1,12 @@
 """Where groups of sibling episodes come from: replayed recordings, or live devices.
 
-A source walks through its tasks in an order that is a function of seed and epoch, so that its position
-is one number. Episodes of a batch run side by side; in deterministic mode the policy serves them in
-lock-step.
+A source walks through its tasks in an order that is a function of seed and epoch. Episodes of a batch
+run side by side; in deterministic mode the policy serves them in lock-step.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,16 +14,27 @@ from typing import Any, Protocol
 from gui_agent.agent import Agent, EpisodeContext
 from gui_agent.device import Device, DeviceFactory, StopReason, Task, Verdict
 from gui_agent.errors import ConfigError
+from trainers.task_order import TaskOrder, distinct_names
 from trajectories.collect import CollectStats, EpisodeJob, EpisodeLabels, collect_episodes
 from trajectories.records import EpisodeRecord, Trajectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Sibling episodes of one task, all of them scorable."""
+    """Sibling episodes of one task, all of them scorable.
+
+    Attributes:
+        group_id: equal in all of its trajectories.
+        records: the episodes.
+        task: name of the task, distinct within the source.
+        replayed: index of the episode that was not sampled with the others but taken from the store, see
+            `trainers.rapo`; None where all are siblings.
+    """
 
     group_id: str
     records: tuple[EpisodeRecord, ...]
+    task: str = ""
+    replayed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +67,12 @@ class GroupSource(Protocol):
 
     @property
     def num_tasks(self) -> int:
-        """Tasks in one epoch."""
+        """Tasks in an epoch that leaves out none."""
+        ...
+
+    @property
+    def epochs(self) -> float:
+        """Epochs drawn so far."""
         ...
 
     @property
@@ -70,8 +84,16 @@ class GroupSource(Protocol):
         """Go on from a position."""
         ...
 
-    def draw(self, num_groups: int, *, update: int) -> list[list[EpisodeJob]]:
-        """The jobs of the next groups; moves the position."""
+    def draw(
+        self, num_groups: int, *, update: int, leave_out: Collection[str] = ()
+    ) -> list[list[EpisodeJob]]:
+        """The jobs of the next groups; moves the position.
+
+        Args:
+            num_groups: how many.
+            update: number of weight updates so far.
+            leave_out: names of tasks (`Group.task`) that an epoch which begins here does without.
+        """
         ...
 
     async def run(self, jobs: Sequence[Sequence[EpisodeJob]]) -> GroupBatch:
@@ -162,7 +184,9 @@ class TaskGroups:
         self._max_attempts = max_attempts
         self._time_limit_s = time_limit_s
         self._labels = labels or EpisodeLabels()
-        self._drawn = 0
+        self._names = distinct_names([task.task_id for task in tasks])
+        self._order = TaskOrder(self._names, seed=seed)
+        self._task_of_group: dict[str, str] = {}
 
     @property
     def kind(self) -> str:
@@ -171,23 +195,29 @@ class TaskGroups:
 
     @property
     def num_tasks(self) -> int:
-        """Tasks in one epoch."""
+        """Tasks in an epoch that leaves out none."""
         return len(self._tasks)
 
     @property
+    def epochs(self) -> float:
+        """Epochs drawn so far."""
+        return self._order.epochs
+
+    @property
     def position(self) -> dict[str, Any]:
-        """Tasks drawn since the beginning."""
-        return {"drawn": self._drawn}
+        """Tasks drawn since the beginning, and what the present epoch leaves out."""
+        return self._order.position
 
     def restore(self, position: dict[str, Any]) -> None:
         """Go on from a position."""
-        self._drawn = int(position["drawn"])
+        self._order.restore(position)
 
-    def draw(self, num_groups: int, *, update: int) -> list[list[EpisodeJob]]:
-        """The jobs of the next groups; moves the position."""
-        groups = [self._jobs(self._drawn + i, update) for i in range(num_groups)]
-        self._drawn += num_groups
-        return groups
+    def draw(
+        self, num_groups: int, *, update: int, leave_out: Collection[str] = ()
+    ) -> list[list[EpisodeJob]]:
+        """The jobs of the next groups; moves the position. See `GroupSource`."""
+        self._task_of_group.clear()
+        return [self._jobs(update, leave_out) for _ in range(num_groups)]
 
     async def run(self, jobs: Sequence[Sequence[EpisodeJob]]) -> GroupBatch:
         """Run the episodes of some groups.
@@ -211,7 +241,7 @@ class TaskGroups:
             stats=stats,
         )
         records = tuple([record async for record in episodes])
-        groups = whole_groups(records)
+        groups = whole_groups(records, self._task_of_group)
         return GroupBatch(
             groups=groups,
             records=records,
@@ -220,12 +250,11 @@ class TaskGroups:
             groups_dropped=len(jobs) - len(groups),
         )
 
-    def _jobs(self, number: int, update: int) -> list[EpisodeJob]:
-        epoch, index = divmod(number, len(self._tasks))
-        order = list(range(len(self._tasks)))
-        random.Random(f"{self._seed}/{epoch}").shuffle(order)
-        task = self._tasks[order[index]]
-        group_id = f"u{update:05d}-g{number:06d}"
+    def _jobs(self, update: int, leave_out: Collection[str]) -> list[EpisodeJob]:
+        group_id = f"u{update:05d}-g{self._order.drawn:06d}"
+        index = self._order.next(leave_out)
+        task = self._tasks[index]
+        self._task_of_group[group_id] = self._names[index]
         return [
             EpisodeJob(
                 task=task,
@@ -238,13 +267,25 @@ class TaskGroups:
         ]
 
 
-def whole_groups(records: Sequence[EpisodeRecord]) -> tuple[Group, ...]:
-    """Groups, in order of appearance, whose episodes could all be judged: no fault, no open verdict."""
+def whole_groups(
+    records: Sequence[EpisodeRecord], task_of_group: Mapping[str, str] | None = None
+) -> tuple[Group, ...]:
+    """Groups, in order of appearance, whose episodes could all be judged: no fault, no open verdict.
+
+    Args:
+        records: all episodes of the groups.
+        task_of_group: names of tasks by group; their task ids where it says nothing.
+    """
+    names = task_of_group or {}
     found: dict[str, list[EpisodeRecord]] = {}
     for record in records:
         found.setdefault(record.trajectory.group_id, []).append(record)
     return tuple(
-        Group(group_id=group_id, records=tuple(members))
+        Group(
+            group_id=group_id,
+            records=tuple(members),
+            task=names.get(group_id, members[0].trajectory.task_id),
+        )
         for group_id, members in found.items()
         if all(_can_be_scored(member.trajectory) for member in members)
     )
