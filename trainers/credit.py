@@ -18,7 +18,7 @@ from trainers.algorithms import EstimatorSettings, get_estimator
 from trainers.config import Compat, RLConfig
 from trainers.filters import filter_rows
 from trainers.returns import discounted_returns
-from trainers.rewards import RewardFn, StepReward, get_reward, total
+from trainers.rewards import RewardFn, StepReward, checked, get_reward, total
 from trainers.rows import Row
 from trainers.sources import Group
 from trajectories.records import Trajectory
@@ -81,8 +81,7 @@ class EstimatorCredit:
         self._by_outcome = by_outcome
         self._gamma = _FILTER_GAMMA if config.gamma is None else config.gamma
         self._cut_includes_mismatch = config.compat is Compat.PAPER
-        release = config.compat is Compat.RELEASE and config.reward == "ui_s1"
-        self._reward: RewardFn = get_reward("ui_s1_release" if release else config.reward)
+        self._reward: RewardFn = get_reward(config.reward, compat=config.compat)
         self._estimator: AdvantageEstimator = get_estimator(
             config.algorithm,
             EstimatorSettings(gamma=config.gamma, step_weight=config.step_weight, compat=config.compat),
@@ -91,7 +90,7 @@ class EstimatorCredit:
     def score(self, group: Group) -> ScoredGroup:
         """Reward every step of a group."""
         trajectories = [record.trajectory for record in group.records]
-        rewards = tuple(tuple(self._reward(trajectory)) for trajectory in trajectories)
+        rewards = tuple(checked(self._reward, trajectory) for trajectory in trajectories)
         return ScoredGroup(group=group, rewards=rewards, spread=self._spread(trajectories, rewards))
 
     def keep(self, scored: ScoredGroup) -> bool:
@@ -159,14 +158,14 @@ def estimator_rows(trajectory: Trajectory, rewards: Sequence[StepReward]) -> lis
         trajectory: with its completions.
         rewards: one per step.
     """
-    total = sum(reward.value for reward in rewards)
+    score = total(rewards)
     return [
         EstimatorRow(
             group_id=trajectory.group_id or trajectory.task_id,
             episode_id=trajectory.episode_id,
             step=step.index,
             reward=reward.value,
-            episode_reward=total,
+            episode_reward=score,
             matched=step.match is None or step.match.exact_match,
             state_key=step.state_key_before,
             role=sampled.role,

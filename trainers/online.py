@@ -9,7 +9,7 @@ from gui_agent.errors import ConfigError
 from trainers.config import FaultStrategy, OnlineConfig
 from trainers.credit import EstimatorCredit
 from trainers.loop import TrainResult
-from trainers.rewards import UiS1Reward, get_reward
+from trainers.rewards import SAMPLING_LIMIT, Need, get_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
@@ -39,10 +39,10 @@ async def train_online(
         ConfigError: a name, folder or combination of settings is impossible.
         PolicyError: the model failed.
     """
-    if isinstance(get_reward(config.reward), UiS1Reward):
+    if Need.EXPERT in get_reward(config.reward).needs:
         raise ConfigError(
             f"reward is {config.reward!r}, which compares each step with an expert's, and live episodes have "
-            "none; use task or task_progress"
+            "none; use task, task_progress, or process with parts that need no expert"
         )
     credit = EstimatorCredit(config, by_outcome=True)
     training = Training.load(config, build_agents=build_agents)
@@ -58,6 +58,12 @@ async def train_online(
         max_concurrency=config.max_concurrency,
         max_attempts=1 + retries,
         time_limit_s=config.episode_timeout_s,
-        labels=EpisodeLabels(suite=config.suite, split="train", policy_name=config.model, device_name="live"),
+        labels=EpisodeLabels(
+            suite=config.suite,
+            split="train",
+            policy_name=config.model,
+            device_name="live",
+            source={SAMPLING_LIMIT: config.max_completion_length},
+        ),
     )
     return await training.run(source, credit, evaluator_for=evaluator_for)

@@ -12,6 +12,7 @@ from trainers.config import SemiOnlineConfig
 from trainers.credit import EstimatorCredit
 from trainers.loop import TrainResult
 from trainers.recordings import chosen_trajectories, successful
+from trainers.rewards import SAMPLING_LIMIT, Need, get_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
@@ -38,6 +39,7 @@ async def train_semi_online(
 
     Source: UI-S1, arXiv:2509.11543, algorithm 1.
     """
+    _check_reward(config)
     tasks = replay_tasks(config)
     _check_thoughts(config, tasks)
     credit = EstimatorCredit(config)
@@ -45,6 +47,16 @@ async def train_semi_online(
     training = Training.load(config, build_agents=build_agents)
     source = replay_groups(config, tasks, training)
     return await training.run(source, credit, evaluator_for=evaluator_for)
+
+
+def _check_reward(config: SemiOnlineConfig) -> None:
+    """A recording shows no screen after the last step of a rollout."""
+    if Need.STATE_AFTER in get_reward(config.reward).needs:
+        raise ConfigError(
+            f"reward is {config.reward!r}, which compares the states before and after each step, and a "
+            "replay has none after its last; use ui_s1, or process with parts that compare with the expert "
+            "(action_type, argument)"
+        )
 
 
 def _check_thoughts(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> None:
@@ -81,7 +93,7 @@ def replay_groups(config: SemiOnlineConfig, tasks: Sequence[ReplayTask], trainin
             split=config.split,
             policy_name=config.model,
             device_name="replay",
-            source={"matcher": matcher.identifier},
+            source={"matcher": matcher.identifier, SAMPLING_LIMIT: config.max_completion_length},
         ),
     )
 

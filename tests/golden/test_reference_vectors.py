@@ -78,7 +78,12 @@ from trainers.filters import FilterMetric, filter_groups
 from trainers.losses import Aggregation, KlEstimator, aggregate, kl_estimate, policy_loss
 from trainers.normalisation import NormMode
 from trainers.returns import discounted_returns
-from trainers.rewards import Annotation, UiS1Reward, ui_s1_release_step_reward
+from trainers.rewards import (
+    Annotation,
+    UiS1Reward,
+    ui_s1_release_step_reward,
+    verifiable_process_reward,
+)
 from trajectories.episode import run_episode
 from trajectories.records import Step, Trajectory
 from trajectories.replay import ReplayDevice, ReplayTask
@@ -268,12 +273,7 @@ def check_srgpo(case: dict[str, Any]) -> None:
 
 
 def check_srgpo_process_reward(case: dict[str, Any]) -> None:
-    # The rule of a navigation world that this project does not drive: nothing of ours computes it. The
-    # case shows what a verifiable step reward looks like, and that its cases agree with its own rule.
-    given = case["input"]
-    nearer = given["distance"] < given["last_distance"] - 0.01
-    appeared = given["visible"] and not given["last_visible"]
-    assert case["output"] == int(nearer or appeared)
+    assert verifiable_process_reward(**case["input"]) == case["output"]
 
 
 def check_grpo(case: dict[str, Any]) -> None:

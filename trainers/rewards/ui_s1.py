@@ -1,48 +1,21 @@
-"""Rewards: pure functions from a recorded episode to one number per step, with its parts.
+"""The reward of UI-S1: form, type and arguments of each action, compared with the expert's.
 
-Every reward can be computed again from the stored trajectory.
+Source: arXiv:2509.11543, equation 8, and the code that its authors released.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
 
 from gui_agent.actions import Action, Answer, ParseError, PressKey, action_name
-from gui_agent.device import StopReason, Verdict
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.ui_s1 import claimed_action
-from gui_agent.matching import ActionMatcher, MatchResult
+from gui_agent.matching import ActionMatcher
 from trainers.config import Compat
+from trainers.rewards.base import Need, StepReward, where
+from trainers.rewards.parts import expert_match
 from trajectories.records import Step, Trajectory
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReward:
-    """The reward of one step; `value` is the sum of `parts`."""
-
-    value: float
-    parts: dict[str, float]
-
-    @classmethod
-    def of(cls, **parts: float) -> StepReward:
-        """The sum of named parts."""
-        return cls(value=sum(parts.values()), parts=parts)
-
-
-class RewardFn(Protocol):
-    """One reward per step of an episode; changes nothing and draws nothing."""
-
-    def __call__(self, trajectory: Trajectory) -> list[StepReward]:
-        """Judge.
-
-        Raises:
-            DataError: the episode lacks what the reward is computed from.
-        """
-        ...
 
 
 class Annotation(StrEnum):
@@ -118,12 +91,22 @@ class UiS1Reward:
         if self.annotations and self.compat is not Compat.RELEASE:
             raise ConfigError("annotations belong to the release's reward; set compat to release")
 
+    @property
+    def pays_steps(self) -> bool:
+        """Every step by itself."""
+        return True
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the expert did."""
+        return frozenset({Need.EXPERT})
+
     def __call__(self, trajectory: Trajectory) -> list[StepReward]:
         """One reward per step; DataError where no expert is recorded."""
         return [self._step(trajectory, step) for step in trajectory.steps]
 
     def _step(self, trajectory: Trajectory, step: Step) -> StepReward:
-        match = self._match(trajectory, step)
+        match = expert_match(trajectory, step, self.matcher)
         if self.compat is Compat.PAPER:
             return ui_s1_step_reward(
                 format_ok=step.format_ok, type_match=match.type_match, exact_match=match.exact_match
@@ -136,17 +119,6 @@ class UiS1Reward:
             annotation=self._annotation(trajectory, step),
         )
 
-    def _match(self, trajectory: Trajectory, step: Step) -> MatchResult:
-        where = f"trajectory {trajectory.episode_id!r}, step {step.index}"
-        if self.matcher is None:
-            if step.match is None:
-                raise DataError(f"{where}: no match with an expert is recorded; sample it by replay")
-            return step.match
-        requested = step.requested if step.requested is not None else step.executed
-        if step.expected is None or requested is None or step.width_px is None or step.height_px is None:
-            raise DataError(f"{where}: comparing again needs request, expected action and screen size")
-        return self.matcher.match(requested, step.expected, step.width_px, step.height_px)
-
     def _annotation(self, trajectory: Trajectory, step: Step) -> Annotation:
         if not self.annotations:
             return Annotation.GOOD
@@ -155,8 +127,7 @@ class UiS1Reward:
             return Annotation(listed[step.index])
         except (IndexError, ValueError) as error:
             raise DataError(
-                f"trajectory {trajectory.episode_id!r}, step {step.index}: expected an annotation, one of "
-                f"{', '.join(Annotation)}: {error}"
+                f"{where(trajectory, step)}: expected an annotation, one of {', '.join(Annotation)}: {error}"
             ) from error
 
 
@@ -180,70 +151,3 @@ def _release_name(expert: Action) -> str:
         return "type"
     name = action_name(expert)
     return "terminate" if name == "finish" else name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskReward:
-    """Judges live episodes by what the task's own check says.
-
-    Attributes:
-        success: given to the last step of an episode that succeeded, see `Trajectory.succeeded`: reaching
-            the goal counts only if the agent says that it is done, or the world ends the task.
-        progress_weight: times the progress of the task that a step made; 0 ignores progress.
-        format_penalty: taken from each step whose response has the wrong form.
-        error_penalty: taken from each step whose request could not be performed.
-    """
-
-    success: float = 1.0
-    progress_weight: float = 0.0
-    format_penalty: float = 0.1
-    error_penalty: float = 0.0
-
-    def __call__(self, trajectory: Trajectory) -> list[StepReward]:
-        """One reward per step.
-
-        Raises:
-            DataError: the device broke or nobody could judge; leave such episodes out of the group first.
-        """
-        verdict = trajectory.outcome.verdict
-        if trajectory.stop is StopReason.DEVICE_FAULT or verdict is Verdict.UNSCORED:
-            raise DataError(
-                f"trajectory {trajectory.episode_id!r} has no verdict (stop {trajectory.stop.value}, "
-                f"outcome {verdict.value}); unscored is not zero: filter it out before rewards are given"
-            )
-        rewards, reached = [], 0.0
-        for step in trajectory.steps:
-            made = 0.0 if step.progress is None else step.progress - reached
-            reached += made
-            last = step is trajectory.steps[-1]
-            rewards.append(
-                StepReward.of(
-                    outcome=self.success * (last and trajectory.succeeded),
-                    progress=self.progress_weight * made,
-                    format=-self.format_penalty * (not step.format_ok),
-                    error=-self.error_penalty * (step.error is not None),
-                )
-            )
-        return rewards
-
-
-REWARDS: Final[dict[str, Callable[[], RewardFn]]] = {
-    "ui_s1": UiS1Reward,
-    "ui_s1_release": lambda: UiS1Reward(compat=Compat.RELEASE),
-    "task": TaskReward,
-    "task_progress": lambda: TaskReward(progress_weight=1.0),
-}
-
-
-def get_reward(name: str) -> RewardFn:
-    """The reward of that name; `ConfigError` with a suggestion if there is none."""
-    if name in REWARDS:
-        return REWARDS[name]()
-    close = difflib.get_close_matches(name, REWARDS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ConfigError(f"unknown reward {name!r}; {hint}known are {', '.join(REWARDS)}")
-
-
-def total(rewards: Sequence[StepReward]) -> float:
-    """The undiscounted sum."""
-    return sum(reward.value for reward in rewards)
