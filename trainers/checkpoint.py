@@ -40,6 +40,7 @@ class TrainerState:
         skipped_steps: of these, steps left out because the gradient was not finite.
         position: of the group source, as it wants it back.
         store_mark: high-water mark of the trajectory store; None where nothing is stored.
+        rapo: what `trainers.rapo` remembers; empty where it is off.
         metrics_bytes: length of metrics.jsonl.
         cpu_s: CPU seconds used so far.
         version: of this record.
@@ -50,6 +51,7 @@ class TrainerState:
     skipped_steps: int = 0
     position: dict[str, Any] = field(default_factory=dict)
     store_mark: Any = None
+    rapo: dict[str, Any] = field(default_factory=dict)
     metrics_bytes: int = 0
     cpu_s: float = 0.0
     version: int = STATE_VERSION

@@ -193,6 +193,16 @@ class RLConfig(LearnerConfig):
             the algorithm's published value.
         filter_std: keep groups whose first-step returns (live: rewards of episodes) have a population
             deviation above this; -1 keeps all.
+        filter_solve_rate: beside that, keep only groups of which a share strictly between these two solved
+            the task (DAPO: 0 1); none keeps all.
+        solved_reward: an episode solved its task if its rewards add up to more than this (RAPO: 0.5); none
+            asks the task's own check, or in a replay whether every step matched without a patch.
+        max_solve_rate: leave a task out, from the next epoch on, once at least this share of its latest group
+            solved it (RAPO: 0.9), and stop when none is left; none keeps all.
+        replay_successes: in a group that failed as a whole, replace one episode by the latest stored success
+            of the same task (RAPO).
+        scale_informative: multiply advantages by all groups / groups with an advantage other than 0 (RAPO);
+            use it with filter_std=-1, because the filter drops such groups before.
         max_num_gen_batches: batches of groups sampled for one update before `on_exhausted` applies.
         on_exhausted: what to do when that was not enough.
         clip_low: ratios below 1 minus this bring no further gain.
@@ -222,6 +232,11 @@ class RLConfig(LearnerConfig):
     gamma: float | None = None
     step_weight: float | None = None
     filter_std: float = 0.3
+    filter_solve_rate: tuple[float, float] | None = None
+    solved_reward: float | None = None
+    max_solve_rate: float | None = None
+    replay_successes: bool = False
+    scale_informative: bool = False
     max_num_gen_batches: int = 10
     on_exhausted: OnExhausted = OnExhausted.RAISE
     clip_low: float = 0.2
@@ -248,6 +263,13 @@ class RLConfig(LearnerConfig):
         self._require(self.max_concurrency >= 1, "max_concurrency", "1 or more")
         self._require(self.gamma is None or 0 <= self.gamma <= 1, "gamma", "a discount in [0, 1]")
         self._require(self.filter_std >= 0 or self.filter_std == -1, "filter_std", "-1 (keep all), 0 or more")
+        low, high = self.filter_solve_rate or (0.0, 1.0)
+        self._require(0 <= low < high <= 1, "filter_solve_rate", "two shares in [0, 1], the lower one first")
+        self._require(
+            self.max_solve_rate is None or 0 < self.max_solve_rate <= 1,
+            "max_solve_rate",
+            "a share above 0 and up to 1, or none",
+        )
         self._require(self.max_num_gen_batches >= 1, "max_num_gen_batches", "1 or more")
         self._require(self.beta >= 0, "beta", "0 (no KL) or more")
         self._require(0 < self.clip_low < 1, "clip_low", "between 0 and 1")

@@ -17,6 +17,7 @@ from trainers.advantages import AdvantageEstimator, EstimatorRow
 from trainers.algorithms import EstimatorSettings, get_estimator
 from trainers.config import Compat, RLConfig
 from trainers.filters import filter_rows
+from trainers.rapo import scale_informative
 from trainers.returns import discounted_returns
 from trainers.rewards import RewardFn, StepReward, checked, get_reward, total
 from trainers.rows import Row
@@ -35,11 +36,18 @@ class ScoredGroup:
         group: the episodes.
         rewards: for each episode the reward of each step.
         spread: what the filter looks at, see `EstimatorCredit`.
+        solved: which episodes solved the task.
     """
 
     group: Group
     rewards: tuple[tuple[StepReward, ...], ...]
     spread: float
+    solved: tuple[bool, ...] = ()
+
+    @property
+    def solve_rate(self) -> float:
+        """Share of the episodes that solved the task."""
+        return sum(self.solved) / len(self.group.records)
 
 
 class Credit(Protocol):
@@ -63,7 +71,8 @@ class EstimatorCredit:
 
     The filter keeps a group if the population deviation over its episodes exceeds `filter_std`: of the
     first-step returns where steps are compared with an expert's (UI-S1's dynamic sampling), of the sum
-    of rewards where only the outcome is judged.
+    of rewards where only the outcome is judged. `filter_solve_rate` asks, too, that some but not too
+    many of its episodes solved the task.
     """
 
     def __init__(self, config: RLConfig, *, by_outcome: bool = False) -> None:
@@ -77,6 +86,9 @@ class EstimatorCredit:
             ConfigError: a name is unknown.
         """
         self._filter_std = config.filter_std
+        self._filter_solve_rate = config.filter_solve_rate
+        self._solved_reward = config.solved_reward
+        self._scale_informative = config.scale_informative
         self._seed = config.seed
         self._by_outcome = by_outcome
         self._gamma = _FILTER_GAMMA if config.gamma is None else config.gamma
@@ -91,24 +103,35 @@ class EstimatorCredit:
         """Reward every step of a group."""
         trajectories = [record.trajectory for record in group.records]
         rewards = tuple(checked(self._reward, trajectory) for trajectory in trajectories)
-        return ScoredGroup(group=group, rewards=rewards, spread=self._spread(trajectories, rewards))
+        return ScoredGroup(
+            group=group,
+            rewards=rewards,
+            spread=self._spread(trajectories, rewards),
+            solved=tuple(map(self._solved, trajectories, rewards)),
+        )
 
     def keep(self, scored: ScoredGroup) -> bool:
         """Whether the episodes of a group differ enough."""
+        if self._filter_solve_rate is not None:
+            low, high = self._filter_solve_rate
+            if not low < scored.solve_rate < high:
+                return False
         return self._filter_std == _KEEP_ALL or scored.spread > max(self._filter_std, 1e-9)
 
     def rows(self, groups: Sequence[ScoredGroup], *, update: int) -> list[Row]:
         """One row per completion; the advantages of one update are estimated together."""
         episodes = [
-            (record.trajectory, steps)
+            (record.trajectory, steps, place == scored.group.replayed)
             for scored in groups
-            for record, steps in zip(scored.group.records, scored.rewards, strict=True)
+            for place, (record, steps) in enumerate(zip(scored.group.records, scored.rewards, strict=True))
         ]
-        wanted = [row for trajectory, steps in episodes for row in estimator_rows(trajectory, steps)]
+        wanted = [row for trajectory, steps, _ in episodes for row in estimator_rows(trajectory, steps)]
         advantages = self._estimator(wanted, np.random.default_rng([self._seed, update]))
+        if self._scale_informative:
+            advantages = scale_informative(advantages, [row.group_id for row in wanted])
         sampled = [
-            (completion, trajectory, step.index)
-            for trajectory, _ in episodes
+            (completion, trajectory, step.index, replayed)
+            for trajectory, _, replayed in episodes
             for step in trajectory.steps
             for completion in step.completions
         ]
@@ -119,8 +142,9 @@ class EstimatorCredit:
                 group_id=trajectory.group_id,
                 episode_id=trajectory.episode_id,
                 step=step,
+                replayed=replayed,
             )
-            for (completion, trajectory, step), advantage in zip(sampled, advantages, strict=True)
+            for (completion, trajectory, step, replayed), advantage in zip(sampled, advantages, strict=True)
         ]
 
     def returns(self, trajectory: Trajectory, rewards: Sequence[StepReward]) -> list[float]:
@@ -135,6 +159,11 @@ class EstimatorCredit:
             cut_includes_mismatch=self._cut_includes_mismatch,
         )
         return [float(value) for value in returns]
+
+    def _solved(self, trajectory: Trajectory, rewards: Sequence[StepReward]) -> bool:
+        if self._solved_reward is None:
+            return trajectory.succeeded
+        return total(rewards) > self._solved_reward
 
     def _spread(self, trajectories: Sequence[Trajectory], rewards: Sequence[Sequence[StepReward]]) -> float:
         """How much the episodes of one group differ."""

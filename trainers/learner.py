@@ -260,20 +260,27 @@ class Learner:
     ) -> torch.Tensor:
         assert isinstance(self.config, RLConfig)
         sampled_N = self._sampled(rows)
-        stale = [row.policy_version != self.version for row in rows]
-        match self.config.old_logprobs:
-            case OldLogprobs.SAMPLER:
-                return sampled_N
-            case OldLogprobs.STALE if not any(stale):
-                return sampled_N
-            case OldLogprobs.STALE | OldLogprobs.RECOMPUTE:
-                everywhere = self.config.old_logprobs is OldLogprobs.RECOMPUTE
+        # Replayed rows keep what their sampler said: present weights would make every ratio 1, as if they
+        # had been sampled now.
+        computed_anew = [not row.replayed and self._is_computed_anew(row) for row in rows]
+        if not any(computed_anew):
+            return sampled_N
         with torch.no_grad():
             result = self._logprobs(rows, screenshots)
         computed_N = result.logprobs_BT[result.mask_BT]
         self._compare(rows, computed_N, sums)
-        replaced_N = self._per_token(rows, [1.0 if everywhere or old else 0.0 for old in stale])
+        replaced_N = self._per_token(rows, [float(anew) for anew in computed_anew])
         return torch.where(replaced_N > 0, computed_N, sampled_N)
+
+    def _is_computed_anew(self, row: Row) -> bool:
+        assert isinstance(self.config, RLConfig)
+        match self.config.old_logprobs:
+            case OldLogprobs.SAMPLER:
+                return False
+            case OldLogprobs.STALE:
+                return row.policy_version != self.version
+            case OldLogprobs.RECOMPUTE:
+                return True
 
     def _compare(self, rows: Sequence[Row], logprobs_N: torch.Tensor, sums: _Sums) -> None:
         """Sampler against trainer, for rows that the present weights sampled."""

@@ -30,6 +30,7 @@ from trainers.credit import Credit, ScoredGroup
 from trainers.learner import Learner
 from trainers.loop_metrics import sampling_metrics
 from trainers.metrics import Metrics, Stopwatch
+from trainers.rapo import Rapo
 from trainers.rows import Row, image_names
 from trainers.run_folder import RunFolder
 from trainers.sources import GroupBatch, GroupSource
@@ -146,6 +147,7 @@ class TrainingLoop:
         self._evaluate = evaluate
         self._accelerator = learner.accelerator
         self._run = RunFolder(config, learner, stopwatch, title=source.kind)
+        self._rapo = Rapo.of(config)
         self._store: TrajectoryStore | None = None
         self._update = 0
 
@@ -162,6 +164,8 @@ class TrainingLoop:
             self._update = state.update
             self._policy.resume_at(state.update)
             self._source.restore(state.position)
+            if self._rapo is not None:
+                self._rapo.restore(state.rapo)
         with self._run as run:
             self._store = self._open_store(state)
             while (cause := self._stop_cause()) is None:
@@ -196,8 +200,10 @@ class TrainingLoop:
             **sampling_metrics(sampled.scored, sampled.kept, sampled.batches, kind=self._source.kind),
             "groups/filtered": len(sampled.scored) - len(sampled.kept) - sampled.surplus,
             "groups/surplus": sampled.surplus,
+            **self._rapo_metrics(sampled.kept, every_row),
             **learnt,
-            "rows_dropped": len(every_row) - len(rows),
+            "rows_dropped": len(learning) - len(rows),
+            "rows_frozen": len(every_row) - len(learning),
             "images_encoded": after.images_encoded - before.images_encoded,
             "images_unique": len(image_names(rows)),
             "images_dropped": after.images_dropped - before.images_dropped,
@@ -226,7 +232,8 @@ class TrainingLoop:
             sampled.batches.append(batch)
             sampled.scored.extend(scored)
             missing = config.groups_per_update - len(sampled.kept)
-            worth_it = [group for group in scored if self._credit.keep(group)]
+            learnable = [self._to_learn_from(group) for group in scored]
+            worth_it = [group for group in learnable if self._credit.keep(group)]
             sampled.kept.extend(worth_it[:missing])
             sampled.surplus += len(worth_it[missing:])
             if len(sampled.kept) == config.groups_per_update:
@@ -245,13 +252,39 @@ class TrainingLoop:
 
     async def _sample_batch(self, num_groups: int) -> GroupBatch:
         """One batch of groups; every process runs its share of them and gets to know all."""
-        jobs = self._source.draw(num_groups, update=self._update)
+        pruned = frozenset() if self._rapo is None else self._rapo.pruned
+        jobs = self._source.draw(num_groups, update=self._update, leave_out=pruned)
         rank, world_size = self._accelerator.process_index, self._accelerator.num_processes
         started, generated = time.perf_counter(), self._stopwatch.seconds("generate")
         batch = await self._source.run(jobs[rank::world_size])
         generating_s = self._stopwatch.seconds("generate") - generated
         self._stopwatch.add("env", max(0.0, time.perf_counter() - started - generating_s))
         return batch if world_size == 1 else _merge(gather_object([batch]))
+
+    def _to_learn_from(self, scored: ScoredGroup) -> ScoredGroup:
+        """The group itself, or the one that a stored success makes of it."""
+        if self._rapo is None:
+            return scored
+        group = self._rapo.take(scored.group, scored.solved, self._stored)
+        return scored if group is scored.group else self._credit.score(group)
+
+    def _stored(self, episode_id: str) -> EpisodeRecord:
+        """An episode of this run, read by the process that has the store, for all."""
+        with self._stopwatch.measure("store"):
+            found = [None if self._store is None else self._store.record(episode_id)]
+            if self._accelerator.num_processes > 1:
+                broadcast_object_list(found)
+        assert found[0] is not None
+        return found[0]
+
+    def _rapo_metrics(self, kept: Sequence[ScoredGroup], rows: Sequence[Row]) -> Metrics:
+        metrics: Metrics = {}
+        if self._rapo is not None:
+            metrics["rapo/pruned"] = len(self._rapo.pruned)
+            metrics["rapo/replayed"] = sum(group.group.replayed is not None for group in kept)
+        if self._config.scale_informative:
+            metrics["groups/informative"] = len({row.group_id for row in rows if row.advantage != 0})
+        return metrics
 
     async def _evaluation(self) -> Metrics:
         every = self._config.eval_steps
@@ -272,8 +305,11 @@ class TrainingLoop:
             return StopCause.MAX_STEPS
         if config.max_cpu_s and self._agree(config.max_cpu_s <= self._stopwatch.cpu_s):
             return StopCause.MAX_CPU_S
-        epochs = self._source.position["drawn"] / self._source.num_tasks
-        return StopCause.EPOCHS if config.max_updates < 0 and epochs >= config.num_train_epochs else None
+        if config.max_updates < 0 and self._source.epochs >= config.num_train_epochs:
+            return StopCause.EPOCHS
+        if self._rapo is not None and len(self._rapo.pruned) == self._source.num_tasks:
+            return StopCause.ALL_SOLVED
+        return None
 
     def _agree(self, value: bool) -> bool:
         """What the first process thinks: CPU clocks differ, and all must stop together."""
@@ -283,9 +319,13 @@ class TrainingLoop:
         return values[0]
 
     async def _save(self) -> Path:
-        mark = None if self._store is None else len(self._store)
         return await self._policy.run(
-            lambda: self._run.save(self._update, position=self._source.position, store_mark=mark)
+            lambda: self._run.save(
+                self._update,
+                position=self._source.position,
+                store_mark=None if self._store is None else len(self._store),
+                rapo=None if self._rapo is None else self._rapo.state,
+            )
         )
 
     def _open_store(self, state: TrainerState | None) -> TrajectoryStore | None:

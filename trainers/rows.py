@@ -30,6 +30,8 @@ class Row:
         group_id: equal for siblings.
         episode_id: of the trajectory.
         step: index within the trajectory.
+        replayed: taken from the store, where an earlier version of the weights had put it; the importance
+            ratio is then that to its sampler, whatever `old_logprobs` says.
     """
 
     prompt_token_ids: tuple[int, ...]
@@ -43,6 +45,7 @@ class Row:
     group_id: str = ""
     episode_id: str = ""
     step: int = 0
+    replayed: bool = False
 
     def __post_init__(self) -> None:
         assert len(self.image_grids) == len(self.image_sha256s), "one name per picture"
@@ -50,7 +53,14 @@ class Row:
 
     @classmethod
     def of(
-        cls, sampled: RoleCompletion, *, advantage: float, group_id: str, episode_id: str, step: int
+        cls,
+        sampled: RoleCompletion,
+        *,
+        advantage: float,
+        group_id: str,
+        episode_id: str,
+        step: int,
+        replayed: bool = False,
     ) -> Row:
         """The row of a sampled completion."""
         completion = sampled.completion
@@ -66,6 +76,7 @@ class Row:
             group_id=group_id,
             episode_id=episode_id,
             step=step,
+            replayed=replayed,
         )
 
     @property

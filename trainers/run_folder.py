@@ -136,7 +136,14 @@ class RunFolder:
         """Whether a checkpoint is to be written after this update."""
         return self._config.save_steps > 0 and update % self._config.save_steps == 0
 
-    def save(self, update: int, *, position: dict[str, Any], store_mark: int | None = None) -> Path:
+    def save(
+        self,
+        update: int,
+        *,
+        position: dict[str, Any],
+        store_mark: int | None = None,
+        rapo: dict[str, Any] | None = None,
+    ) -> Path:
         """Write a checkpoint unless this update has one; call it where the model may be touched."""
         path = self._config.output_dir / f"checkpoint-{update}"
         if self.last_checkpoint is not None and self.last_checkpoint.resolve() == path.resolve():
@@ -149,6 +156,7 @@ class RunFolder:
                     skipped_steps=self._learner.optimizer.num_skipped,
                     position=position,
                     store_mark=store_mark,
+                    rapo=rapo or {},
                     metrics_bytes=self._log.length_bytes,
                     cpu_s=self._stopwatch.cpu_s,
                 )
