@@ -110,19 +110,35 @@ class HierarchicalAgent:
 
     async def decide(self, observation: Observation) -> Decision:
         """Sample a subgoal, then an action for it."""
-        prompt = self.planner_prompt(observation)
-        (completion,) = await self._planner_policy.sample(
-            prompt, n=1, params=self._planner_params, key=self.sample_key(AgentRole.PLANNER)
-        )
-        planned = RoleCompletion.of(AgentRole.PLANNER, prompt, completion)
-        subgoal = self.parse_subgoal(completion.text).subgoal
+        (planned,) = await self.sample_subgoals(observation)
+        subgoal = self.parse_subgoal(planned.completion.text).subgoal
         if not isinstance(subgoal, str):
             return self.take(observation, planned, None)
+        (acted,) = await self.sample_actions(observation, subgoal)
+        return self.take(observation, planned, acted)
+
+    async def sample_subgoals(self, observation: Observation, *, n: int = 1) -> list[RoleCompletion]:
+        """Ask the planner at the present step `n` times; changes nothing."""
+        prompt = self.planner_prompt(observation)
+        key = self.sample_key(AgentRole.PLANNER)
+        found = await self._planner_policy.sample(prompt, n=n, params=self._planner_params, key=key)
+        return [RoleCompletion.of(AgentRole.PLANNER, prompt, completion) for completion in found]
+
+    async def sample_actions(
+        self, observation: Observation, subgoal: str, *, n: int = 1, key: SampleKey | None = None
+    ) -> list[RoleCompletion]:
+        """Ask the actor at the present step `n` times, for any subgoal; changes nothing.
+
+        Args:
+            observation: what the actor is shown.
+            subgoal: what it is asked for.
+            n: samples.
+            key: names the request, where it is not the one for the subgoal that is executed.
+        """
         prompt = self.actor_prompt(observation, subgoal)
-        (completion,) = await self._actor_policy.sample(
-            prompt, n=1, params=self._actor_params, key=self.sample_key(AgentRole.ACTOR)
-        )
-        return self.take(observation, planned, RoleCompletion.of(AgentRole.ACTOR, prompt, completion))
+        key = key or self.sample_key(AgentRole.ACTOR)
+        found = await self._actor_policy.sample(prompt, n=n, params=self._actor_params, key=key)
+        return [RoleCompletion.of(AgentRole.ACTOR, prompt, completion) for completion in found]
 
     def take(
         self, observation: Observation, planned: RoleCompletion, acted: RoleCompletion | None
