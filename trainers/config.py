@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from gui_agent.agent import PatchThought
+from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.errors import ConfigError
-from gui_agent.policy import SamplingParams
+from gui_agent.hierarchy import PatchSubgoal
+from gui_agent.policy import AgentRole, SamplingParams
 
 
 class SchedulerType(StrEnum):
@@ -104,6 +106,14 @@ class LearnerConfig:
         resume_from_checkpoint: true continues from the newest complete checkpoint in `output_dir`; a path
             names one.
         report_to: any of tensorboard, trackio, wandb; metrics.jsonl is always written.
+        agent: flat, or hierarchical: a planner writes a subgoal for each step and an actor executes it. The
+            two are adapters of their own with lora_rank, and share all weights without.
+        planner_format: planner format of a hierarchical agent, by name; empty takes compact beside a compact
+            `format`, else hi_agent.
+        actor_history: earlier steps that a planner's actor is reminded of, at most; -1 leaves that to its
+            format, 0 shows it the screen and the subgoal alone.
+        freeze_planner: leave the planner as it is; it needs an adapter of its own.
+        freeze_actor: leave the actor as it is; it needs an adapter of its own.
     """
 
     model: str = ""
@@ -133,6 +143,11 @@ class LearnerConfig:
     save_total_limit: int = 2
     resume_from_checkpoint: bool | Path = False
     report_to: tuple[str, ...] = ()
+    agent: AgentKind = AgentKind.FLAT
+    planner_format: str = ""
+    actor_history: int = -1
+    freeze_planner: bool = False
+    freeze_actor: bool = False
 
     def __post_init__(self) -> None:
         self._require(self.learning_rate >= 0, "learning_rate", "0 or more")
@@ -157,11 +172,28 @@ class LearnerConfig:
                 f"lora_rank={self.lora_rank} trains adapters of the language model alone, so that "
                 "freeze_vision=false has no effect; leave it at true, or set lora_rank=0 to train all weights"
             )
+        self._check_roles()
         decays = self.lr_scheduler_type is not SchedulerType.CONSTANT
         if decays and self.max_steps < 1:
             raise ConfigError(
                 f"lr_scheduler_type={self.lr_scheduler_type} ends at max_steps, which is {self.max_steps}; "
                 "set max_steps to the number of optimiser steps, or use lr_scheduler_type=constant"
+            )
+
+    @property
+    def frozen_roles(self) -> frozenset[AgentRole]:
+        """Roles whose responses are not learnt from."""
+        frozen = {AgentRole.PLANNER: self.freeze_planner, AgentRole.ACTOR: self.freeze_actor}
+        return frozenset(role for role, is_frozen in frozen.items() if is_frozen)
+
+    def _check_roles(self) -> None:
+        self._require(self.actor_history >= -1, "actor_history", "-1 (as the format keeps), 0 or more")
+        if self.agent is AgentKind.FLAT and (self.planner_format or self.frozen_roles):
+            given = "planner_format" if self.planner_format else "freeze_planner or freeze_actor"
+            raise ConfigError(f"{given} is set, but a flat agent has no planner; say --agent hierarchical")
+        if len(self.frozen_roles) == 2:
+            raise ConfigError(
+                "freeze_planner and freeze_actor are both set, so that nothing would be trained; set one"
             )
 
     def _require(self, condition: bool, name: str, expected: str) -> None:
@@ -287,6 +319,17 @@ class RLConfig(LearnerConfig):
         """How episodes of training are sampled."""
         return SamplingParams(temperature=self.temperature, max_new_tokens=self.max_completion_length)
 
+    @property
+    def agent_spec(self) -> AgentSpec:
+        """The agent that is trained, as it is sampled in training."""
+        return AgentSpec(
+            kind=self.agent,
+            format=self.format,
+            planner_format=self.planner_format,
+            params=self.sampling_params,
+            actor_history=self.actor_history,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SemiOnlineConfig(RLConfig):
@@ -299,6 +342,7 @@ class SemiOnlineConfig(RLConfig):
         matcher: action matcher for replay and reward, by name.
         patch_budget: mismatches per episode after which the expert takes over; -1 is without limit.
         patch_thought: whose thought goes with a patch.
+        patch_subgoal: whose subgoal goes with a patch in a planner's history.
         single_step: start at every step with the expert's own history and sample that step alone (offline
             RL); with the algorithm ui_s1_offline, because both terms of ui_s1 are the same there.
     """
@@ -309,12 +353,19 @@ class SemiOnlineConfig(RLConfig):
     matcher: str = "ui_s1"
     patch_budget: int = 1
     patch_thought: PatchThought = PatchThought.FREE
+    patch_subgoal: PatchSubgoal = PatchSubgoal.FROM_DATA
     single_step: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require(self.patch_budget >= -1, "patch_budget", "-1 (without limit), 0 or more")
         self._require(self.max_trajectories >= 0, "max_trajectories", "0 (all) or more")
+
+    @property
+    def agent_spec(self) -> AgentSpec:
+        """The agent that is trained, with what the patches of a replay leave in its history."""
+        spec = super().agent_spec
+        return dataclasses.replace(spec, patch_thought=self.patch_thought, patch_subgoal=self.patch_subgoal)
 
 
 @dataclass(frozen=True, kw_only=True)

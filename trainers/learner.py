@@ -14,7 +14,7 @@ import copy
 import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +24,19 @@ from accelerate import Accelerator, DistributedType
 from safetensors.torch import load_file, save_file
 from transformers.utils.logging import disable_progress_bar
 
+from gui_agent.agent_spec import AgentKind
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Screenshot
-from gui_agent.policies.transformers_loading import LoraSettings, load_model, save_adapter
+from gui_agent.policies.transformers_loading import (
+    DEFAULT_ADAPTER,
+    LoraSettings,
+    load_model,
+    save_adapter,
+)
 from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_roles import ROLE_ADAPTERS, adapter_of_role, write_roles_file
 from gui_agent.policy import AgentRole
+from trainers.adapter_reference import StartingAdapters
 from trainers.batching import MiniBatch, TokenBudget, plan_mini_batches
 from trainers.config import LearnerConfig, OldLogprobs, RLConfig
 from trainers.forward import TokenLogprobs, token_logprobs
@@ -96,6 +104,7 @@ class Learner:
         self.version = 0
         self._adapter_of_role = dict(adapter_of_role or {})
         self._stopwatch = stopwatch or Stopwatch()
+        self._starting: StartingAdapters | None = None
         self._reference = self._freeze_reference()
         with self._all_adapters_learn():
             self.optimizer = WeightOptimizer(model.network.named_parameters(), config, self.accelerator)
@@ -191,10 +200,12 @@ class Learner:
     def export(self, folder: Path) -> None:
         """Write the finished model: a Hugging Face folder, an adapter merged into it.
 
-        Adapters of several roles cannot be merged into one model; they are written as they are.
+        Adapters of several roles cannot be merged into one model; they are written as they are, beside the
+        name of their base.
         """
         if len(self.model.adapters) > 1:
             self._save_weights(folder)
+            write_roles_file(folder, self.model.network.name_or_path, self.model.adapters)
             return
         network = self.model.network
         if self.model.adapters:
@@ -293,7 +304,7 @@ class Learner:
     ) -> torch.Tensor | None:
         if self._reference is None:
             return None
-        with torch.no_grad(), self._stopwatch.measure("reference"), self._adapters_disabled():
+        with torch.no_grad(), self._stopwatch.measure("reference"), self._starting_adapters():
             result = self._logprobs(rows, screenshots, model=self._reference)
         return result.logprobs_BT[result.mask_BT]
 
@@ -362,10 +373,11 @@ class Learner:
         return self.accelerator.reduce(values.to(self.accelerator.device), reduction="sum").cpu()
 
     def _freeze_reference(self) -> VisionLanguageModel | None:
-        """The starting weights: the model without its adapters, or a frozen copy of all of it."""
+        """The starting weights: the model with its adapters as they begin, or a frozen copy of all of it."""
         if not isinstance(self.config, RLConfig) or self.config.beta == 0:
             return None
         if self.model.adapters:
+            self._starting = StartingAdapters(self.model)
             return self.model
         reference = copy.copy(self.model)
         if self.model.vision_frozen:
@@ -379,8 +391,8 @@ class Learner:
         reference.network.eval()
         return reference
 
-    def _adapters_disabled(self) -> Any:
-        return self.model.peft_model.disable_adapter() if self.model.adapters else nullcontext()
+    def _starting_adapters(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._starting is None else self._starting.in_place()
 
     @contextmanager
     def _all_adapters_learn(self) -> Iterator[None]:
@@ -454,26 +466,55 @@ def build_accelerator(config: LearnerConfig) -> Accelerator:
     return accelerator
 
 
+def check_frozen_roles(config: LearnerConfig, model: VisionLanguageModel) -> None:
+    """Refuse to freeze a role whose weights are the other's too.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if config.frozen_roles and not adapter_of_role(model.adapters):
+        frozen = " and ".join(f"freeze_{role.value}" for role in sorted(config.frozen_roles))
+        raise ConfigError(
+            f"{frozen} is set, but planner and actor share all weights of {config.model}; set lora_rank, so "
+            "that each has an adapter of its own"
+        )
+
+
 def load_learner_model(
-    config: LearnerConfig, *, accelerator: Accelerator | None = None, adapters: tuple[str, ...] = ("default",)
+    config: LearnerConfig,
+    *,
+    accelerator: Accelerator | None = None,
+    adapters: tuple[str, ...] | None = None,
 ) -> VisionLanguageModel:
     """Load the checkpoint that `config.model` names, ready to learn.
+
+    Args:
+        config: names the model, its adapters' rank and the kind of agent.
+        accelerator: says where it lives, if `config` does not.
+        adapters: names of those to attach; None gives the roles of a hierarchical agent one each.
 
     Raises:
         ConfigError: there is none, or bfloat16 is asked for where it cannot be computed.
     """
+    by_kind = ROLE_ADAPTERS if config.agent is AgentKind.HIERARCHICAL else (DEFAULT_ADAPTER,)
     keep_quiet_without_terminal()
     if not config.model:
         raise ConfigError("model is empty; set it to a checkpoint folder or a name on the hub")
     device = config.device or str((accelerator or build_accelerator(config)).device)
     torch.manual_seed(config.seed)  # adapters begin at random, and alike in all processes
     lora = LoraSettings(rank=config.lora_rank, alpha=config.lora_alpha) if config.lora_rank else None
-    return load_model(
+    model = load_model(
         config.model,
         dtype="bfloat16" if config.bf16 else "float32",
         device=device,
         lora=lora,
-        adapters=adapters,
+        adapters=adapters or by_kind,
         vision_frozen=config.freeze_vision,
         gradient_checkpointing=config.gradient_checkpointing,
     )
+    if adapters is None and by_kind is not ROLE_ADAPTERS and adapter_of_role(model.adapters):
+        raise ConfigError(
+            f"{config.model} holds the adapters of a planner and an actor; train it with --agent "
+            "hierarchical, or start from its base"
+        )
+    return model

@@ -189,8 +189,9 @@ class TrainingLoop:
         before = self._policy.counters
         sampled = await self._sample_groups()
         every_row = self._credit.rows(sampled.kept, update=self._update)
-        limit = self._config.max_prompt_length
-        rows = [row for row in every_row if len(row.prompt_token_ids) <= limit]
+        limit, frozen = self._config.max_prompt_length, self._config.frozen_roles
+        learning = [row for row in every_row if row.role not in frozen]
+        rows = [row for row in learning if len(row.prompt_token_ids) <= limit]
         screenshots = _screenshots(sampled.kept)
         learnt = await self._policy.run(lambda: self._learn(rows, screenshots))
         self._policy.bump_version()
@@ -202,7 +203,8 @@ class TrainingLoop:
             "groups/surplus": sampled.surplus,
             **self._rapo_metrics(sampled.kept, every_row),
             **learnt,
-            "rows_dropped": len(every_row) - len(rows),
+            "rows_dropped": len(learning) - len(rows),
+            "rows_frozen": len(every_row) - len(learning),
             "images_encoded": after.images_encoded - before.images_encoded,
             "images_unique": len(image_names(rows)),
             "images_dropped": after.images_dropped - before.images_dropped,

@@ -8,14 +8,15 @@ from typing import Protocol, Self
 
 from accelerate import Accelerator
 
-from gui_agent.agent import Agent, FlatAgent, PatchThought
+from gui_agent.agent import Agent
 from gui_agent.device import Device
 from gui_agent.formats.base import PromptFormat
 from gui_agent.formats.registry import get_format
 from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_roles import adapter_of_role
 from trainers.config import RLConfig
 from trainers.credit import Credit
-from trainers.learner import Learner, build_accelerator, load_learner_model
+from trainers.learner import Learner, build_accelerator, check_frozen_roles, load_learner_model
 from trainers.loop import Evaluator, TimedPolicy, TrainingLoop, TrainResult
 from trainers.metrics import Stopwatch
 from trainers.sources import GroupSource
@@ -57,7 +58,7 @@ class Training:
         Raises:
             ConfigError: there is none, or the prompt format is unknown.
         """
-        get_format(config.format)  # a wrong name is told before the weights are read
+        config.agent_spec.check()  # a wrong name is told before the weights are read
         accelerator = build_accelerator(config)
         model = load_learner_model(config, accelerator=accelerator)
         return cls.of(model, config, accelerator=accelerator, build_agents=build_agents)
@@ -71,20 +72,31 @@ class Training:
         accelerator: Accelerator | None = None,
         build_agents: AgentBuilder | None = None,
     ) -> Self:
-        """Train a model that is loaded already; its present weights are the reference."""
+        """Train a model that is loaded already; its present weights are the reference.
+
+        Adapters named planner and actor speak for these roles, in sampling and in training.
+
+        Raises:
+            ConfigError: a role is to be frozen that shares its weights with the other.
+        """
+        roles = adapter_of_role(model.adapters)
+        check_frozen_roles(config, model)
         stopwatch = Stopwatch()
         policy = TimedPolicy(
             model,
             stopwatch=stopwatch,
             deterministic=config.deterministic,
             max_batch_rows=config.max_batch_size,
+            adapter_of_role={role.value: adapter for role, adapter in roles.items()},
         )
         prompt_format = get_format(config.format, image_budget=policy.image_budget)
         return cls(
             config=config,
             policy=policy,
-            learner=Learner(model, config, accelerator=accelerator, stopwatch=stopwatch),
-            agent_for=(build_agents or flat_agents)(policy, prompt_format, config),
+            learner=Learner(
+                model, config, accelerator=accelerator, adapter_of_role=roles, stopwatch=stopwatch
+            ),
+            agent_for=(build_agents or configured_agents)(policy, prompt_format, config),
             stopwatch=stopwatch,
         )
 
@@ -107,11 +119,6 @@ class Training:
             self.policy.close()
 
 
-def flat_agents(policy: TimedPolicy, prompt_format: PromptFormat, config: RLConfig) -> AgentFor:
-    """One actor without a planner."""
-    patch_thought = getattr(config, "patch_thought", PatchThought.FREE)
-
-    def agent_for(device: Device) -> Agent:
-        return FlatAgent(policy, prompt_format, params=config.sampling_params, patch_thought=patch_thought)
-
-    return agent_for
+def configured_agents(policy: TimedPolicy, prompt_format: PromptFormat, config: RLConfig) -> AgentFor:
+    """Agents of the kind that `config` names; one policy speaks for all their roles."""
+    return config.agent_spec.agent_for(policy)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors import SafetensorError
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from gui_agent.errors import ConfigError
 from gui_agent.policies.transformers_images import PROCESSOR_CLASSES
 from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_roles import RoleFolder
 from gui_agent.policy import ImageBudget
 
 DEFAULT_ADAPTER: Final = "default"
@@ -101,10 +102,12 @@ def load_model(
     """Load a Qwen2.5-VL or Qwen3-VL checkpoint, ready to sample from and to train.
 
     Args:
-        path: a folder in Hugging Face format, or a name on the hub.
+        path: a folder in Hugging Face format, or a name on the hub; or a folder with the adapters of roles,
+            which are then loaded onto the base that it names.
         dtype: `float32`, `bfloat16` or `float16`.
         device: where the weights live, such as `cpu` or `cuda:0`.
-        lora: attach fresh adapters of this shape and freeze everything else.
+        lora: attach fresh adapters of this shape and freeze everything else; a folder with adapters of its
+            own keeps those.
         adapters: names of the adapters to attach, one per role if the roles have their own.
         image_budget: bounds of picture sizes; the checkpoint's own when None.
         vision_frozen: the vision tower gets no gradient, so that its features stay valid over updates.
@@ -113,6 +116,20 @@ def load_model(
     Raises:
         ConfigError: nothing is there, the architecture is not supported, or a setting is impossible.
     """
+    roles = RoleFolder.read(path)
+    if roles is not None:
+        base = load_model(
+            roles.base_model,
+            dtype=dtype,
+            device=device,
+            image_budget=image_budget,
+            vision_frozen=True,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        for name, folder in roles.adapters.items():
+            load_adapter(base, folder, adapter=name)
+            _check_rank(base, name, lora)
+        return base
     if dtype not in _DTYPES:
         raise ConfigError(f"dtype is {dtype!r}; expected one of {', '.join(_DTYPES)}")
     _check_device(device)
@@ -175,19 +192,58 @@ def load_adapter(
     """Read an adapter from disk into the model, in place of one of the same name if there is one.
 
     Raises:
-        ConfigError: the folder holds no adapter.
+        ConfigError: the folder holds no adapter, or one of another model than this.
     """
     if not (Path(folder) / "adapter_config.json").is_file():
         raise ConfigError(f"{folder}: no adapter_config.json; expected a folder written by save_adapter")
-    if model.peft_model is None:
-        model.peft_model = PeftModel.from_pretrained(
-            model.network, str(folder), adapter_name=adapter, is_trainable=trainable
+    try:
+        if model.peft_model is None:
+            model.peft_model = PeftModel.from_pretrained(
+                model.network, str(folder), adapter_name=adapter, is_trainable=trainable
+            )
+        else:
+            if adapter in model.peft_model.peft_config:
+                model.peft_model.delete_adapter(adapter)
+            model.peft_model.load_adapter(str(folder), adapter_name=adapter, is_trainable=trainable)
+            model.peft_model.set_adapter(adapter)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ConfigError(_does_not_fit(folder, model, str(error).strip().splitlines()[0])) from error
+    if problem := _other_weights(model, Path(folder), adapter):
+        raise ConfigError(_does_not_fit(folder, model, problem))
+
+
+def _other_weights(model: VisionLanguageModel, folder: Path, adapter: str) -> str:
+    """How the weights of a file differ from those of the adapter made for them; empty if they do not."""
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        return "adapter_model.safetensors is missing"
+    with safe_open(str(file), framework="pt") as stored:
+        found = set(stored.keys())
+    wanted = set(get_peft_model_state_dict(model.peft_model, adapter_name=adapter))
+    if found == wanted:
+        return ""
+    example = min(found ^ wanted)
+    return (
+        f"{len(found - wanted)} of its {len(found)} weights have no place in the base, {len(wanted - found)} "
+        f"places have no weight, such as {example}"
+    )
+
+
+def _does_not_fit(folder: str | Path, model: VisionLanguageModel, problem: str) -> str:
+    return (
+        f"{folder}: this adapter does not fit the base {model.network.name_or_path} ({problem}); give the "
+        "base that it was trained on, which its adapter_config.json names"
+    )
+
+
+def _check_rank(model: VisionLanguageModel, adapter: str, lora: LoraSettings | None) -> None:
+    """Adapters that exist have a rank; another one that is asked for would have no effect."""
+    rank = int(model.peft_model.peft_config[adapter].r)
+    if lora is not None and lora.rank != rank:
+        raise ConfigError(
+            f"lora_rank is {lora.rank}, but the adapter {adapter!r} of this model has rank {rank}; leave "
+            "lora_rank at 0 to go on training it, or start from the base"
         )
-        return
-    if adapter in model.peft_model.peft_config:
-        model.peft_model.delete_adapter(adapter)
-    model.peft_model.load_adapter(str(folder), adapter_name=adapter, is_trainable=trainable)
-    model.peft_model.set_adapter(adapter)
 
 
 def _check_device(device: str) -> None:

@@ -1,0 +1,82 @@
+"""Planner and actor as two adapters on one base: their names, and the folder that holds both.
+
+A *role folder* is what training with two adapters leaves behind: one folder for each adapter in peft's
+format, the processor, and `roles.json`, which names the base. The base's weights are not copied.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from gui_agent.errors import ConfigError
+from gui_agent.policy import AgentRole
+
+ROLES_FILE: Final = "roles.json"
+PLANNER_ADAPTER: Final = "planner"
+ACTOR_ADAPTER: Final = "actor"
+ROLE_ADAPTERS: Final = (PLANNER_ADAPTER, ACTOR_ADAPTER)
+_ADAPTER_OF_ROLE: Final = {
+    AgentRole.PLANNER: PLANNER_ADAPTER,
+    AgentRole.ACTOR: ACTOR_ADAPTER,
+    AgentRole.PATCH_THOUGHT: ACTOR_ADAPTER,
+}
+
+
+def adapter_of_role(adapters: tuple[str, ...]) -> dict[AgentRole, str]:
+    """Which adapter speaks for a role; empty where the roles have none of their own.
+
+    Args:
+        adapters: names of those attached to a model.
+    """
+    return dict(_ADAPTER_OF_ROLE) if set(ROLE_ADAPTERS) <= set(adapters) else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleFolder:
+    """Two adapters and the name of their base.
+
+    Attributes:
+        base_model: folder or hub name of the base.
+        adapters: folder of each adapter, by its name.
+    """
+
+    base_model: str
+    adapters: Mapping[str, Path]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self | None:
+        """What a folder says; None if it is no role folder.
+
+        Raises:
+            ConfigError: `roles.json` is damaged, or an adapter is missing.
+        """
+        path = Path(folder) / ROLES_FILE
+        if not path.is_file():
+            return None
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            base, names = str(data["base_model"]), [str(name) for name in data["adapters"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path} cannot be read ({error!r}); train again, or write "
+                '{"base_model": "…", "adapters": ["planner", "actor"]}'
+            ) from error
+        beside = path.parent / base
+        return cls(
+            base_model=str(beside) if beside.is_dir() else base,
+            adapters={name: path.parent / name for name in names},
+        )
+
+
+def write_roles_file(folder: Path, base_model: str, adapters: tuple[str, ...]) -> None:
+    """Name the base beside its adapters; a local base relative to the folder, so that both can be moved."""
+    base = base_model
+    if Path(base_model).is_dir():
+        base = Path(os.path.relpath(base_model, folder)).as_posix()
+    data = {"base_model": base, "adapters": list(adapters)}
+    (folder / ROLES_FILE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
