@@ -48,6 +48,8 @@ class StopCause(StrEnum):
     MAX_STEPS = "max_steps"
     MAX_CPU_S = "max_cpu_s"
     EPOCHS = "num_train_epochs"
+    ALL_SOLVED = "max_solve_rate"
+    """Every task reached `max_solve_rate`: there is nothing left to learn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
