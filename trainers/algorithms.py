@@ -18,6 +18,7 @@ from gui_agent.errors import ConfigError
 from gui_agent.named_options import NamedOptions, build_options, suggestion
 from trainers.advantages import (
     AdvantageEstimator,
+    AnchorOptions,
     GigpoOptions,
     GrpoOptions,
     ReinforcePpOptions,
@@ -27,7 +28,7 @@ from trainers.advantages import (
     UiS1OfflineOptions,
     UiS1Options,
 )
-from trainers.config import Compat
+from trainers.config import Compat, RLConfig
 
 _KIND: Final = "algorithm"
 
@@ -102,6 +103,16 @@ class Algorithm:
     options: AlgorithmOptions
     estimator: AdvantageEstimator
 
+    @property
+    def anchors(self) -> AnchorOptions | None:
+        """What makes two states the same; None if it compares no states."""
+        return self.options if isinstance(self.options, AnchorOptions) else None
+
+    @property
+    def needs_elements(self) -> bool:
+        """Whether the widgets of every screen must be recorded."""
+        return self.anchors is not None and self.anchors.anchor.needs_elements
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatorSettings:
@@ -127,7 +138,7 @@ ALGORITHMS: Final[dict[str, AlgorithmEntry]] = {
         options=UiS1Options,
         summary="last rewards of rollouts, and returns at equal steps of a recording",
         paper=_UI_S1,
-        needs=(Need.GROUP, Need.RECORDING, Need.STEP_REWARD),
+        needs=(Need.GROUP, Need.RECORDING),
         use="semi-online RL on recorded trajectories; the default there",
     ),
     "ui_s1_offline": AlgorithmEntry(
@@ -222,6 +233,14 @@ def get_algorithm(text: str, settings: EstimatorSettings | None = None) -> Algor
     given = {**chosen.options, **_flags(chosen, entry, settings)}
     options = build_options(entry.options, given, kind=_KIND, name=chosen.name)
     return Algorithm(name=chosen.name, entry=entry, options=options, estimator=options.build(settings.compat))
+
+
+def configured_algorithm(config: RLConfig) -> Algorithm:
+    """The algorithm that a training names, see `get_algorithm`."""
+    return get_algorithm(
+        config.algorithm,
+        EstimatorSettings(gamma=config.gamma, step_weight=config.step_weight, compat=config.compat),
+    )
 
 
 def get_estimator(text: str, settings: EstimatorSettings | None = None) -> AdvantageEstimator:

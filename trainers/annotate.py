@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from gui_agent.observation import Screenshot
 from trainers.config import RLConfig
 from trainers.credit import EstimatorCredit, ScoredGroup
 from trainers.sources import whole_groups
@@ -32,7 +33,11 @@ class StepCredit:
 
 
 def step_credits(
-    trajectories: Iterable[Trajectory], config: RLConfig, *, by_outcome: bool = False
+    trajectories: Iterable[Trajectory],
+    config: RLConfig,
+    *,
+    by_outcome: bool = False,
+    screenshots: Mapping[str, Screenshot] | None = None,
 ) -> dict[str, list[StepCredit]]:
     """The credit of every step, by episode.
 
@@ -41,11 +46,12 @@ def step_credits(
             episode that nobody could score are left out, as in training.
         config: of that training.
         by_outcome: the training was online; see `EstimatorCredit`.
+        screenshots: of the store, for algorithms that name states by what they look like.
     """
     credit = EstimatorCredit(config, by_outcome=by_outcome)
     updates: dict[int, list[EpisodeRecord]] = defaultdict(list)
     for trajectory in trajectories:
-        updates[trajectory.update].append(EpisodeRecord(trajectory=trajectory))
+        updates[trajectory.update].append(EpisodeRecord(trajectory=trajectory, screenshots=screenshots or {}))
     credits: dict[str, list[StepCredit]] = {}
     for update, records in updates.items():
         scored = [credit.score(group) for group in whole_groups(records)]

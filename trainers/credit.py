@@ -13,8 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from trainers.advantages import AdvantageEstimator, EstimatorRow
-from trainers.algorithms import EstimatorSettings, get_estimator
+from trainers.advantages import EstimatorRow
+from trainers.algorithms import Algorithm, configured_algorithm
 from trainers.config import Compat, RLConfig
 from trainers.filters import filter_rows
 from trainers.rapo import scale_informative
@@ -22,6 +22,7 @@ from trainers.returns import discounted_returns
 from trainers.rewards import RewardFn, StepReward, checked, get_reward, total
 from trainers.rows import Row
 from trainers.sources import Group
+from trainers.state_names import StateNamer, StateNames, action_key
 from trajectories.records import Trajectory
 
 _FILTER_GAMMA = 0.5
@@ -94,10 +95,8 @@ class EstimatorCredit:
         self._gamma = _FILTER_GAMMA if config.gamma is None else config.gamma
         self._cut_includes_mismatch = config.compat is Compat.PAPER
         self._reward: RewardFn = get_reward(config.reward, compat=config.compat)
-        self._estimator: AdvantageEstimator = get_estimator(
-            config.algorithm,
-            EstimatorSettings(gamma=config.gamma, step_weight=config.step_weight, compat=config.compat),
-        )
+        self.algorithm: Algorithm = configured_algorithm(config)
+        self._states = StateNamer(self.algorithm.anchors)
 
     def score(self, group: Group) -> ScoredGroup:
         """Reward every step of a group."""
@@ -121,18 +120,22 @@ class EstimatorCredit:
     def rows(self, groups: Sequence[ScoredGroup], *, update: int) -> list[Row]:
         """One row per completion; the advantages of one update are estimated together."""
         episodes = [
-            (record.trajectory, steps, place == scored.group.replayed)
+            (record, steps, place == scored.group.replayed)
             for scored in groups
             for place, (record, steps) in enumerate(zip(scored.group.records, scored.rewards, strict=True))
         ]
-        wanted = [row for trajectory, steps, _ in episodes for row in estimator_rows(trajectory, steps)]
-        advantages = self._estimator(wanted, np.random.default_rng([self._seed, update]))
+        wanted = [
+            row
+            for record, steps, _ in episodes
+            for row in estimator_rows(record.trajectory, steps, self._states.names(record))
+        ]
+        advantages = self.algorithm.estimator(wanted, np.random.default_rng([self._seed, update]))
         if self._scale_informative:
             advantages = scale_informative(advantages, [row.group_id for row in wanted])
         sampled = [
-            (completion, trajectory, step.index, replayed)
-            for trajectory, _, replayed in episodes
-            for step in trajectory.steps
+            (completion, record.trajectory, step.index, replayed)
+            for record, _, replayed in episodes
+            for step in record.trajectory.steps
             for completion in step.completions
         ]
         return [
@@ -180,13 +183,17 @@ class EstimatorCredit:
         return max(found.deviations.values(), default=0.0)
 
 
-def estimator_rows(trajectory: Trajectory, rewards: Sequence[StepReward]) -> list[EstimatorRow]:
+def estimator_rows(
+    trajectory: Trajectory, rewards: Sequence[StepReward], states: StateNames | None = None
+) -> list[EstimatorRow]:
     """One row per completion of an episode, in the order in which they were sampled.
 
     Args:
         trajectory: with its completions.
         rewards: one per step.
+        states: names of its states; None takes the device's own keys.
     """
+    states = states or StateNames.recorded(trajectory)
     score = total(rewards)
     return [
         EstimatorRow(
@@ -196,9 +203,13 @@ def estimator_rows(trajectory: Trajectory, rewards: Sequence[StepReward]) -> lis
             reward=reward.value,
             episode_reward=score,
             matched=step.match is None or step.match.exact_match,
-            state_key=step.state_key_before,
+            state_key=before,
+            action_key=action_key(step, sampled),
+            next_state_key=after,
             role=sampled.role,
         )
-        for step, reward in zip(trajectory.steps, rewards, strict=True)
+        for step, reward, before, after in zip(
+            trajectory.steps, rewards, states.before, states.after, strict=True
+        )
         for sampled in step.completions
     ]

@@ -48,7 +48,7 @@ def write_pipeline_report(
     store = TrajectoryStore.open(chain.folder("semi_online") / "trajectories")
     trained = list(_first_and_last(store, config))
     episodes = trained + list(_live_episodes(chain))
-    credits = step_credits([record.trajectory for record in trained], config)
+    credits = step_credits([record.trajectory for record in trained], config, screenshots=store.screenshots)
     report = RunReport(
         title=f"{chain.recipe}, seed {chain.seed}",
         summary=_summary(figures),

@@ -6,6 +6,7 @@ to each other, see `trainers.normalisation`. One module per method, with the est
 that recipes and flags may give it; their names are in `trainers.algorithms`.
 """
 
+from trainers.advantages.anchors import Anchor, AnchorOptions
 from trainers.advantages.gigpo import GigpoAdvantage, GigpoOptions
 from trainers.advantages.grpo import GrpoAdvantage, GrpoOptions
 from trainers.advantages.reinforce_pp import Baseline, ReinforcePpAdvantage, ReinforcePpOptions
@@ -13,13 +14,21 @@ from trainers.advantages.rloo import RlooAdvantage, RlooOptions
 from trainers.advantages.rows import AdvantageEstimator, AdvantageTerms, EstimatorRow, HasTerms, Rng
 from trainers.advantages.salt import SaltAdvantage, SaltOptions, TrajectoryAdvantage
 from trainers.advantages.srgpo import DrawWithin, SrgpoAdvantage, SrgpoOptions
-from trainers.advantages.states import SameState, StateClusters, TextSimilarity, anchor_clusters
+from trainers.advantages.states import (
+    HammingTolerance,
+    SameState,
+    StateClusters,
+    TextSimilarity,
+    anchor_clusters,
+)
 from trainers.advantages.terms import EpisodeTerm, Statistics
 from trainers.advantages.ui_s1 import EpisodeReturn, UiS1Advantage, UiS1OfflineOptions, UiS1Options
 
 __all__ = [
     "AdvantageEstimator",
     "AdvantageTerms",
+    "Anchor",
+    "AnchorOptions",
     "Baseline",
     "DrawWithin",
     "EpisodeReturn",
@@ -29,6 +38,7 @@ __all__ = [
     "GigpoOptions",
     "GrpoAdvantage",
     "GrpoOptions",
+    "HammingTolerance",
     "HasTerms",
     "ReinforcePpAdvantage",
     "ReinforcePpOptions",

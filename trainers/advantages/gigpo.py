@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gui_agent.errors import ConfigError
+from trainers.advantages.anchors import AnchorOptions
 from trainers.advantages.rows import (
     AdvantageTerms,
     EstimatorRow,
@@ -50,8 +51,8 @@ class GigpoAdvantage(HasTerms):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GigpoOptions:
-    """Options of `gigpo`.
+class GigpoOptions(AnchorOptions):
+    """Options of `gigpo`, beside those of `AnchorOptions`.
 
     Attributes:
         gamma: discount of the returns of steps, in [0, 1].
@@ -64,6 +65,7 @@ class GigpoOptions:
     mode: NormMode = NormMode.MEAN_STD_NORM
 
     def __post_init__(self) -> None:
+        AnchorOptions.__post_init__(self)
         if not 0 <= self.gamma <= 1:
             raise ConfigError(f"gamma is {self.gamma}; expected a discount in [0, 1]")
 
@@ -72,5 +74,6 @@ class GigpoOptions:
         return GigpoAdvantage(
             gamma=self.gamma,
             step_weight=self.step_weight,
+            same=self.same,
             episode_term=EpisodeTerm.under(compat, self.mode),
         )

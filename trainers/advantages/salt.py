@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from gui_agent.errors import ConfigError
+from trainers.advantages.anchors import AnchorOptions
 from trainers.advantages.grpo import GrpoAdvantage
 from trainers.advantages.rloo import RlooAdvantage
 from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, rollout_keys
@@ -100,8 +101,8 @@ class TrajectoryAdvantage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SaltOptions:
-    """Options of `salt`.
+class SaltOptions(AnchorOptions):
+    """Options of `salt`, beside those of `AnchorOptions`.
 
     Attributes:
         history: states before the present one that must agree for two steps to be the same; -1 is all.
@@ -114,10 +115,13 @@ class SaltOptions:
     mode: NormMode = NormMode.MEAN_STD_NORM
 
     def __post_init__(self) -> None:
+        AnchorOptions.__post_init__(self)
         self.build(Compat.PAPER)  # refuses an impossible history
 
     def build(self, compat: Compat) -> SaltAdvantage:
         """The estimator."""
         grpo = GrpoAdvantage(episode_term=EpisodeTerm.under(compat, self.mode))
         by_rloo = self.trajectory is TrajectoryAdvantage.RLOO
-        return SaltAdvantage(history=self.history, trajectory=RlooAdvantage() if by_rloo else grpo)
+        return SaltAdvantage(
+            history=self.history, trajectory=RlooAdvantage() if by_rloo else grpo, same=self.same
+        )

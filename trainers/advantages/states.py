@@ -47,6 +47,21 @@ class TextSimilarity:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class HammingTolerance:
+    """Keys that are hashes in hexadecimal digits, compared bit by bit.
+
+    Attributes:
+        bits: that may differ, 0 or more.
+    """
+
+    bits: int
+
+    def __call__(self, key: str, other: str) -> bool:
+        """Whether no more than `bits` bits differ."""
+        return len(key) == len(other) and (int(key, 16) ^ int(other, 16)).bit_count() <= self.bits
+
+
 @dataclass(slots=True)
 class StateClusters:
     """The states of one group, each named by the first key that was seen of it.
