@@ -100,6 +100,13 @@ class PhoneDevice:
             self._state = state
             self._shown = None
 
+    def put(self, state: PhoneState, display: PhoneDisplay | None = None) -> None:
+        """Bring the phone into a state, or onto another display, by other means than a gesture."""
+        if display is not None and display != self.display:
+            self.display = display
+            self._shown = None
+        self._set(state)
+
     def shown(self) -> Layout:
         """What the screen shows now."""
         if self._shown is None:

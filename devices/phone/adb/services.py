@@ -1,0 +1,114 @@
+"""Services that a host opens streams to: shells, the frame buffer, forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from devices.phone.adb.android import Android
+from devices.phone.adb.connection import Stream
+from devices.phone.adb.screen import capture, framebuffer_header, rgba
+from devices.phone.adb.shell.interpreter import Shell, Streams
+from devices.phone.adb.shell.io import Bytes, Sink, Source
+from devices.phone.adb.shell.table import COMMANDS
+from devices.phone.adb.shell_v2 import FramedInput, FramedOutput, FrameId, send_exit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A service that the host asked for: `shell,v2,raw:ls` has options v2 and raw, argument ls."""
+
+    android: Android
+    stream: Stream
+    options: frozenset[str]
+    argument: str
+
+
+Service = Callable[[Request], Awaitable[None]]
+
+
+class PlainOutput(Sink):
+    """Standard output and error in one, as they come."""
+
+    def __init__(self, stream: Stream) -> None:
+        """Write to the stream."""
+        self._stream = stream
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send the data."""
+        if data:
+            await self._stream.write(data)
+
+
+class PlainInput(Source):
+    """Standard input as it comes."""
+
+    def __init__(self, stream: Stream) -> None:
+        """Read from the stream."""
+        self._stream = stream
+
+    async def read(self) -> bytes:
+        """The next piece; b"" at the end."""
+        return await self._stream.read()
+
+
+async def shell(request: Request) -> None:
+    """`shell:LINE` with one stream for all, or `shell,v2:LINE` with framed streams and exit code."""
+    android, stream = request.android, request.stream
+    await android.delay(android.profile.shell_ms)
+    interpreter = Shell(android, COMMANDS)
+    line = request.argument or "sh"
+    if "v2" not in request.options:
+        output = PlainOutput(stream)
+        await interpreter.run(line, Streams(stdin=PlainInput(stream), stdout=output, stderr=output))
+        return
+    streams = Streams(
+        stdin=FramedInput(stream),
+        stdout=FramedOutput(stream, FrameId.STDOUT),
+        stderr=FramedOutput(stream, FrameId.STDERR),
+    )
+    await send_exit(stream, await interpreter.run(line, streams))
+
+
+async def abb_exec(request: Request) -> None:
+    """`abb_exec:package\\0install\\0…`: the arguments of `cmd`, apart from each other already."""
+    output = PlainOutput(request.stream)
+    streams = Streams(stdin=PlainInput(request.stream), stdout=output, stderr=output)
+    await Shell(request.android, COMMANDS).command(["cmd", *request.argument.split("\0")], streams)
+
+
+async def framebuffer(request: Request) -> None:
+    """`framebuffer:`: a header, then RGBA rows."""
+    android = request.android
+    await android.delay(android.profile.frame_ms)
+    screenshot = await capture(android)
+    await request.stream.write(framebuffer_header(screenshot))
+    await request.stream.write(rgba(screenshot))
+
+
+def _says(text: str) -> Service:
+    async def say(request: Request) -> None:
+        await request.stream.write(text.encode())
+
+    return say
+
+
+async def track(request: Request) -> None:
+    """`track-jdwp`, `track-app`: no process on this phone can be debugged; the list stays empty."""
+    await request.stream.write(b"0000")
+    while await request.stream.read():
+        pass
+
+
+SERVICES: Final[dict[str, Service]] = {
+    "shell": shell,
+    "exec": shell,
+    "abb_exec": abb_exec,
+    "framebuffer": framebuffer,
+    "root": _says("adbd is already running as root\n"),
+    "remount": _says("remount succeeded\n"),
+    "track-jdwp": track,
+    "track-app": track,
+}
+"""Services by the name in front of the colon and the options."""
