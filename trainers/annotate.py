@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gui_agent.observation import Screenshot
 from trainers.config import RLConfig
 from trainers.credit import EstimatorCredit, ScoredGroup
+from trainers.rapo import Rapo
 from trainers.sources import whole_groups
 from trajectories.records import EpisodeRecord, Trajectory
 
@@ -22,8 +23,9 @@ class StepCredit:
         parts: what the reward is made of, by name.
         return_: discounted rewards from the step to the end of its natural segment, as the group filter
             takes them.
-        advantage: what its tokens were trained with; None if the filter dropped the group, or its prompt
-            was too long. Where several roles speak in one step, that of the last.
+        advantage: what its tokens were trained with; None if the filter dropped the group, its prompt was
+            too long, or a stored success took the place of its episode. Where several roles speak in one
+            step, that of the last.
     """
 
     reward: float
@@ -42,20 +44,27 @@ def step_credits(
     """The credit of every step, by episode.
 
     Args:
-        trajectories: whole updates of one training, in the order in which they were stored; groups with an
-            episode that nobody could score are left out, as in training.
+        trajectories: whole updates of one training, in the order in which they were stored, with RAPO from
+            the first one on; groups with an episode that nobody could score are left out, as in training.
         config: of that training.
         by_outcome: the training was online; see `EstimatorCredit`.
         screenshots: of the store, for algorithms that name states by what they look like.
     """
     credit = EstimatorCredit(config, by_outcome=by_outcome)
+    rapo = Rapo.of(config)
     updates: dict[int, list[EpisodeRecord]] = defaultdict(list)
+    stored: dict[str, EpisodeRecord] = {}
     for trajectory in trajectories:
-        updates[trajectory.update].append(EpisodeRecord(trajectory=trajectory, screenshots=screenshots or {}))
+        record = EpisodeRecord(trajectory=trajectory, screenshots=screenshots or {})
+        stored[trajectory.episode_id] = record
+        updates[trajectory.update].append(record)
     credits: dict[str, list[StepCredit]] = {}
     for update, records in updates.items():
         scored = [credit.score(group) for group in whole_groups(records)]
-        kept = [group for group in scored if credit.keep(group)][: config.groups_per_update]
+        learnable = (
+            scored if rapo is None else [_to_learn_from(each, rapo, credit, stored) for each in scored]
+        )
+        kept = [group for group in learnable if credit.keep(group)][: config.groups_per_update]
         advantages = {
             (row.episode_id, row.step): row.advantage
             for row in credit.rows(kept, update=update)
@@ -64,6 +73,13 @@ def step_credits(
         for group in scored:
             credits |= _group_credits(group, credit, advantages)
     return credits
+
+
+def _to_learn_from(
+    scored: ScoredGroup, rapo: Rapo, credit: EstimatorCredit, stored: Mapping[str, EpisodeRecord]
+) -> ScoredGroup:
+    group = rapo.take(scored.group, scored.solved, stored.__getitem__)
+    return scored if group is scored.group else credit.score(group)
 
 
 def _group_credits(

@@ -74,6 +74,15 @@ def test_a_group_that_training_dropped_has_no_credits(stop: StopReason) -> None:
     assert set(advantages([*dropped, *whole])) == {"d", "e"}
 
 
+def test_a_success_that_training_replayed_counts_in_its_group() -> None:
+    first = [episode("won", Verdict.SUCCESS), episode("lost", Verdict.FAILURE)]
+    second = [dataclasses.replace(episode(name, Verdict.FAILURE, group="h"), update=1) for name in "ab"]
+    assert {name: advantages([*first, *second])[name] for name in "ab"} == {"a": None, "b": None}
+    found = advantages([*first, *second], dataclasses.replace(CONFIG, replay_successes=True))
+    # One made room for the stored success, to which the other was compared.
+    assert sorted(map(str, (found["a"], found["b"]))) == [str(found["lost"]), "None"]
+
+
 def test_what_was_not_trained_on_has_rewards_but_no_advantage() -> None:
     equal = [episode("a", Verdict.SUCCESS), episode("b", Verdict.SUCCESS)]
     assert advantages(equal) == {"a": None, "b": None}
