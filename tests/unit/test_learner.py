@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -200,6 +201,37 @@ def test_stale_rows_get_old_log_probabilities_of_the_trainer(model_dir: Path, ro
     assert ratios[OldLogprobs.SAMPLER] == pytest.approx(2.71828, rel=1e-3)
     assert ratios[OldLogprobs.STALE] == pytest.approx(1, abs=1e-5)
     assert ratios[OldLogprobs.RECOMPUTE] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("mode", OldLogprobs)
+def test_the_ratio_of_replayed_rows_is_that_to_their_sampler(
+    model_dir: Path, rows: list[Row], mode: OldLogprobs
+) -> None:
+    """Present weights below the line would make it 1, as if the samples were the present policy's."""
+    learner = learner_of(settings(model_dir, num_mini_batches=1, old_logprobs=mode))
+    learner.version = 3
+    found = learner.update(replayed(rows), SCREENSHOTS)["importance_ratio/mean"]
+    assert found == pytest.approx(math.exp(-1), rel=1e-3)
+
+
+def replayed(rows: list[Row]) -> list[Row]:
+    """Rows whose sampler thought e times more of each token."""
+    return [
+        dataclasses.replace(row, old_logprobs=tuple(value + 1 for value in row.old_logprobs), replayed=True)
+        for row in rows
+    ]
+
+
+def test_replayed_and_stale_rows_may_share_a_forward_pass(model_dir: Path, rows: list[Row]) -> None:
+    learner = learner_of(settings(model_dir, num_mini_batches=1, old_logprobs=OldLogprobs.STALE))
+    learner.version = 3
+    pairs = enumerate(zip(replayed(rows), rows, strict=True))
+    mixed = [stale if number % 2 else again for number, (again, stale) in pairs]
+    tokens = [0, 0]
+    for row in mixed:
+        tokens[row.replayed] += len(row.token_ids)
+    wanted = (tokens[0] + tokens[1] * math.exp(-1)) / sum(tokens)
+    assert learner.update(mixed, SCREENSHOTS)["importance_ratio/mean"] == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize("lora_rank", [0, 4])
