@@ -22,6 +22,8 @@ from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.errors import ConfigError
 from gui_agent.hierarchy import PatchSubgoal
 from gui_agent.policy import AgentRole, SamplingParams
+from trainers.schedule import get_schedule
+from trajectories.subgoals import SubgoalSource
 
 
 class SchedulerType(StrEnum):
@@ -210,8 +212,9 @@ class RLConfig(LearnerConfig):
 
     Attributes:
         format: prompt format, by name.
-        algorithm: advantage estimator, by name.
-        num_generations: episodes in one group of siblings.
+        algorithm: advantage estimator, by name, with options after a colon (srgpo:within=group); the command
+            gui-agent algorithms lists them.
+        num_generations: episodes in one group of siblings; with foresight, samples in one group at a state.
         groups_per_update: groups that one update learns from.
         max_updates: stop after this many updates; -1 means `num_train_epochs` decides.
         num_train_epochs: passes over the list of tasks or expert trajectories, groups that the filter drops
@@ -235,6 +238,8 @@ class RLConfig(LearnerConfig):
             of the same task (RAPO).
         scale_informative: multiply advantages by all groups / groups with an advantage other than 0 (RAPO);
             use it with filter_std=-1, because the filter drops such groups before.
+        schedule: which role learns when, where an agent is hierarchical: simultaneous,
+            alternating:planner=1,actor=1, staged:actor_updates=50, planner_only or actor_only.
         max_num_gen_batches: batches of groups sampled for one update before `on_exhausted` applies.
         on_exhausted: what to do when that was not enough.
         clip_low: ratios below 1 minus this bring no further gain.
@@ -269,6 +274,7 @@ class RLConfig(LearnerConfig):
     max_solve_rate: float | None = None
     replay_successes: bool = False
     scale_informative: bool = False
+    schedule: str = "simultaneous"
     max_num_gen_batches: int = 10
     on_exhausted: OnExhausted = OnExhausted.RAISE
     clip_low: float = 0.2
@@ -308,10 +314,31 @@ class RLConfig(LearnerConfig):
         self._require(self.clip_high > 0, "clip_high", "more than 0")
         self._require(self.dual_clip == 0 or self.dual_clip > 1, "dual_clip", "0 (off) or more than 1")
         self._require(self.temperature > 0, "temperature", "more than 0; greedy samples are all alike")
-        if self.num_generations < 2:
+        self._require(self.num_generations >= 1, "num_generations", "1 or more (2 to compare siblings)")
+        self._check_schedule()
+
+    @property
+    def frozen_roles(self) -> frozenset[AgentRole]:
+        """Roles whose responses are never learnt from."""
+        return super().frozen_roles | get_schedule(self.schedule).frozen
+
+    def learning_roles(self, update: int) -> frozenset[AgentRole]:
+        """Roles whose responses are learnt from in an update, counted from 0."""
+        return get_schedule(self.schedule).roles(update) - self.frozen_roles
+
+    def _check_schedule(self) -> None:
+        schedule = get_schedule(self.schedule)
+        if schedule == get_schedule("simultaneous"):
+            return
+        if self.agent is AgentKind.FLAT:
             raise ConfigError(
-                f"num_generations is {self.num_generations}, but {self.algorithm} compares an episode with "
-                "its siblings, so every advantage would be 0; set num_generations to 2 or more (papers use 8)"
+                f"schedule is {self.schedule!r}, but a flat agent has one role; say --agent hierarchical, or "
+                "leave the schedule away"
+            )
+        if not schedule.frozen and self.frozen_roles:
+            raise ConfigError(
+                f"schedule {self.schedule!r} gives both roles their turn, but one of them is frozen; leave "
+                "out the schedule, or freeze_planner and freeze_actor"
             )
 
     @property
@@ -343,6 +370,7 @@ class SemiOnlineConfig(RLConfig):
         patch_budget: mismatches per episode after which the expert takes over; -1 is without limit.
         patch_thought: whose thought goes with a patch.
         patch_subgoal: whose subgoal goes with a patch in a planner's history.
+        subgoals: where the subgoals come from that patches may bring.
         single_step: start at every step with the expert's own history and sample that step alone (offline
             RL); with the algorithm ui_s1_offline, because both terms of ui_s1 are the same there.
     """
@@ -354,6 +382,7 @@ class SemiOnlineConfig(RLConfig):
     patch_budget: int = 1
     patch_thought: PatchThought = PatchThought.FREE
     patch_subgoal: PatchSubgoal = PatchSubgoal.FROM_DATA
+    subgoals: SubgoalSource = SubgoalSource.DATA_ELSE_TEMPLATE
     single_step: bool = False
 
     def __post_init__(self) -> None:
@@ -375,6 +404,8 @@ class OnlineConfig(RLConfig):
     Attributes:
         suite: suite of tasks, by name.
         task_seeds: instances per template.
+        algorithm: advantage estimator, by name, with options after a colon (gigpo:anchor=perceptual); the
+            command gui-agent algorithms lists them, and those that need a recorded expert are refused.
         reward: reward of the steps, by name.
         filter_std: keep groups whose sums of rewards, one per episode, have a population deviation above
             this; 0 keeps every group that differs at all, -1 keeps all.
@@ -385,6 +416,7 @@ class OnlineConfig(RLConfig):
 
     suite: str = ""
     task_seeds: int = 64
+    algorithm: str = "gigpo"
     reward: str = "task"
     filter_std: float = 0.0
     fault_strategy: FaultStrategy = FaultStrategy.RETRY
@@ -410,7 +442,9 @@ class SFTConfig(LearnerConfig):
         thoughts: teach the recorded thoughts; without, the format writes none.
         learning_rate: of AdamW; 0 changes nothing.
         num_train_epochs: passes over the data.
-        rows_per_step: expert steps behind one optimiser step.
+        rows_per_step: rows behind one optimiser step: an expert step is one row, or two for a hierarchical
+            agent, whose planner learns the subgoal and whose actor learns the action.
+        subgoals: where the subgoals come from that a hierarchical agent learns.
         save_steps: optimiser steps between two checkpoints; 0 writes the last one only.
     """
 
@@ -422,6 +456,7 @@ class SFTConfig(LearnerConfig):
     learning_rate: float = 1e-5
     num_train_epochs: int = 1
     rows_per_step: int = 32
+    subgoals: SubgoalSource = SubgoalSource.DATA_ELSE_TEMPLATE
     save_steps: int = 100
 
     def __post_init__(self) -> None:
@@ -429,6 +464,16 @@ class SFTConfig(LearnerConfig):
         self._require(self.num_train_epochs >= 1, "num_train_epochs", "1 or more")
         self._require(self.rows_per_step >= 1, "rows_per_step", "1 or more")
         self._require(self.max_trajectories >= 0, "max_trajectories", "0 (all) or more")
+
+    @property
+    def agent_spec(self) -> AgentSpec:
+        """The agent whose prompts and words are taught."""
+        return AgentSpec(
+            kind=self.agent,
+            format=self.format,
+            planner_format=self.planner_format,
+            actor_history=self.actor_history,
+        )
 
 
 def config_to_dict(config: LearnerConfig) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from gui_agent.errors import ConfigError
 from trainers.config import FaultStrategy, OnlineConfig
 from trainers.credit import EstimatorCredit
 from trainers.loop import TrainResult
+from trainers.requirements import check_algorithm, check_live_states
 from trainers.rewards import SAMPLING_LIMIT, Need, get_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
@@ -33,7 +34,7 @@ async def train_online(
         tasks: one group of sibling episodes each; equal tasks start in equal states.
         devices: where they run.
         evaluator_for: makes the evaluation hook for the policy that is being trained.
-        build_agents: who acts; one flat actor if None.
+        build_agents: who acts; agents of the kind that `config` names if None.
 
     Raises:
         ConfigError: a name, folder or combination of settings is impossible.
@@ -45,6 +46,9 @@ async def train_online(
             "none; use task, task_progress, or process with parts that need no expert"
         )
     credit = EstimatorCredit(config, by_outcome=True)
+    check_algorithm(config, credit.algorithm, online=True)
+    if tasks:
+        await check_live_states(credit.algorithm, devices, tasks[0])
     training = Training.load(config, build_agents=build_agents)
     retries = config.max_fault_retries if config.fault_strategy is FaultStrategy.RETRY else 0
     source = TaskGroups(
@@ -58,6 +62,7 @@ async def train_online(
         max_concurrency=config.max_concurrency,
         max_attempts=1 + retries,
         time_limit_s=config.episode_timeout_s,
+        record_elements=credit.algorithm.needs_elements,
         labels=EpisodeLabels(
             suite=config.suite,
             split="train",

@@ -6,18 +6,23 @@ import warnings
 from collections.abc import Sequence
 
 from gui_agent.agent import PatchThought
+from gui_agent.agent_spec import AgentKind
 from gui_agent.errors import ConfigError
+from gui_agent.hierarchy import PatchSubgoal
 from gui_agent.matching import get_matcher
+from trainers.algorithms import get_algorithm
 from trainers.config import SemiOnlineConfig
 from trainers.credit import EstimatorCredit
 from trainers.loop import TrainResult
 from trainers.recordings import chosen_trajectories, successful
+from trainers.requirements import check_algorithm, check_recorded_states
 from trainers.rewards import SAMPLING_LIMIT, Need, get_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
 from trajectories.replay import ReplayFactory, ReplaySource, ReplayTask
 from trajectories.store import TrajectoryStore
+from trajectories.subgoals import with_subgoals
 
 
 async def train_semi_online(
@@ -31,7 +36,7 @@ async def train_semi_online(
     Args:
         config: everything there is to choose.
         evaluator_for: makes the evaluation hook for the policy that is being trained.
-        build_agents: who acts; one flat actor if None.
+        build_agents: who acts; agents of the kind that `config` names if None.
 
     Raises:
         ConfigError: a name, folder or combination of settings is impossible.
@@ -39,10 +44,12 @@ async def train_semi_online(
 
     Source: UI-S1, arXiv:2509.11543, algorithm 1.
     """
+    credit = EstimatorCredit(config)
+    check_algorithm(config, credit.algorithm, online=False)
     _check_reward(config)
     tasks = replay_tasks(config)
+    check_recorded_states(credit.algorithm, tasks)
     _check_thoughts(config, tasks)
-    credit = EstimatorCredit(config)
     get_matcher(config.matcher)  # a mistake in its name should not cost the time of loading
     training = Training.load(config, build_agents=build_agents)
     source = replay_groups(config, tasks, training)
@@ -75,6 +82,22 @@ def _check_thoughts(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> No
         warnings.warn(f"{words}; patches there go without", stacklevel=3)
 
 
+def _check_subgoals(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> None:
+    """Say how many patches will come without a subgoal: a planner's history has a gap there."""
+    if config.agent is AgentKind.FLAT or config.patch_subgoal is not PatchSubgoal.FROM_DATA:
+        return
+    frames = [frame for task in tasks for frame in task.frames]
+    missing = sum(not frame.expert.subgoal for frame in frames)
+    words = f"{missing} of {len(frames)} recorded steps in {config.data} have no subgoal"
+    if missing == len(frames):
+        raise ConfigError(
+            f"patch_subgoal is {config.patch_subgoal.value}, but {words}; set subgoals to "
+            "data_else_template with data whose widgets are labelled, or patch_subgoal to none"
+        )
+    if missing:
+        warnings.warn(f"{words}; patches there go without", stacklevel=3)
+
+
 def replay_groups(config: SemiOnlineConfig, tasks: Sequence[ReplayTask], training: Training) -> TaskGroups:
     """Groups of replays, every one with the patch budget and the matcher of `config`."""
     matcher = get_matcher(config.matcher)
@@ -88,6 +111,7 @@ def replay_groups(config: SemiOnlineConfig, tasks: Sequence[ReplayTask], trainin
         num_generations=config.num_generations,
         seed=config.seed,
         max_concurrency=config.max_concurrency,
+        record_elements=get_algorithm(config.algorithm).needs_elements,
         labels=EpisodeLabels(
             suite=kind,
             split=config.split,
@@ -108,4 +132,6 @@ def replay_tasks(config: SemiOnlineConfig) -> list[ReplayTask]:
     """
     store = TrajectoryStore.open(config.data)
     chosen = successful(chosen_trajectories(store, split=config.split, limit=config.max_trajectories))
+    if config.agent is AgentKind.HIERARCHICAL:
+        chosen = [with_subgoals(trajectory, config.subgoals) for trajectory in chosen]
     return list(ReplaySource(chosen, store.screenshots, single_step=config.single_step).tasks)

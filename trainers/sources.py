@@ -152,6 +152,7 @@ class TaskGroups:
         max_concurrency: int = 64,
         max_attempts: int = 1,
         time_limit_s: float | None = None,
+        record_elements: bool = False,
         labels: EpisodeLabels | None = None,
     ) -> None:
         """Walk through `tasks`.
@@ -167,6 +168,7 @@ class TaskGroups:
             max_concurrency: episodes at once; never more than there are devices.
             max_attempts: 1 drops a group at its first device fault, more try on other leases first.
             time_limit_s: of one episode.
+            record_elements: keep the widgets of every screen, for algorithms that tell states by them.
             labels: stored with every episode.
 
         Raises:
@@ -183,6 +185,7 @@ class TaskGroups:
         self._max_concurrency = max_concurrency
         self._max_attempts = max_attempts
         self._time_limit_s = time_limit_s
+        self._record_elements = record_elements
         self._labels = labels or EpisodeLabels()
         self._names = distinct_names([task.task_id for task in tasks])
         self._order = TaskOrder(self._names, seed=seed)
@@ -238,6 +241,7 @@ class TaskGroups:
             ordered=True,
             labels=self._labels,
             time_limit_s=self._time_limit_s,
+            record_elements=self._record_elements,
             stats=stats,
         )
         records = tuple([record async for record in episodes])

@@ -24,9 +24,10 @@ from gui_agent.formats.registry import get_format
 from gui_agent.matching import get_matcher
 from gui_agent.observation import LabelledScreen
 from gui_agent.policy import SamplingParams
-from trainers.algorithms import get_estimator
+from trainers.algorithms import configured_algorithm
 from trainers.config import LearnerConfig, OnlineConfig, RLConfig, SemiOnlineConfig, SFTConfig
 from trainers.grounding_config import GroundingConfig
+from trainers.requirements import check_algorithm, check_recorded_states
 from trajectories.collect import collect_episodes, group_jobs
 from trajectories.store import TrajectoryStore
 
@@ -195,7 +196,12 @@ class SemiOnline(SemiOnlineConfig):
     def dry_run(self) -> int:
         """Check names and folders."""
         get_matcher(self.matcher)
-        get_estimator(self.algorithm)
+        algorithm = configured_algorithm(self)
+        check_algorithm(self, algorithm, online=False)
+        if algorithm.needs_elements and self.data != Path():
+            from trainers.semi_online import replay_tasks
+
+            check_recorded_states(algorithm, replay_tasks(self))
         return _preview(self, self.data, self.format)
 
 
@@ -296,7 +302,7 @@ class Online(OnlineConfig):
         gui-agent train online --suite phone/quickstart --model runs/sft/model --max-updates 20 \\
             --format compact:snap_px=8 --learning-rate 3e-4 --output-dir runs/online
         gui-agent train online --suite miniwob/quickstart --devices browser:4 --model runs/web/model \\
-            --algorithm gigpo --output-dir runs/web-online
+            --algorithm salt:history=1 --output-dir runs/web-online
 
     Attributes:
         devices: where episodes run, such as phone:16 or browser:4; by default phone:64, or browser:2 for web
@@ -317,7 +323,7 @@ class Online(OnlineConfig):
     def dry_run(self) -> int:
         """Check names."""
         get_format(self.format)
-        get_estimator(self.algorithm)
+        check_algorithm(self, configured_algorithm(self), online=True)
         tasks = self._tasks(resolve_suite(self.suite))
         print(f"would train {self.model} on {len(tasks)} instances of {self.suite} into {self.output_dir}")
         return 0

@@ -353,7 +353,7 @@ def test_schedules() -> None:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"num_generations": 1}, "siblings"),
+        ({"num_generations": 0}, "siblings"),
         ({"lr_scheduler_type": SchedulerType.LINEAR}, "max_steps"),
         ({"report_to": ("nowhere",)}, "report_to"),
         ({"temperature": 0.0}, "temperature"),
