@@ -1,7 +1,7 @@
 """Which worlds there are: by name, imported only when somebody asks for them.
 
-A suite is named "<world>/<suite>" ("phone/quickstart"); a lot of devices "<world>:<count>"
-("phone:8").
+A suite is named "<world>/<suite>" ("phone/quickstart"); devices "<world>:<count>" ("phone:8"), or by name
+("android:all", "android:emulator-5554,R58M12").
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ SUITES: Final[dict[str, str]] = {
     "phone": "devices.phone.suites:phone_suite",
     "miniwob": "devices.browser.miniwob.suite:miniwob_suite",
     "browser": "devices.browser.site:site_suite",
+    "android": "devices.android.tasks:android_suite",
 }
 """World to the function that takes the name of a suite ("" for the default) and returns it."""
 
@@ -27,6 +28,9 @@ FACTORIES: Final[dict[str, str]] = {
     "browser": "devices.browser.site:browser_devices",
 }
 """World to the function that takes a number of devices and a suite and returns their factory."""
+
+NAMED_FACTORIES: Final[dict[str, str]] = {"android": "devices.android.factory:android_devices"}
+"""World whose devices have names to the function that takes what stands after the colon, and a suite."""
 
 SCREENS: Final[dict[str, str]] = {
     "phone": "devices.phone.labelled:suite_screens",
@@ -51,19 +55,24 @@ def resolve_devices(name: str, suite: TaskSource) -> DeviceFactory:
     """The factory that a name like "phone:8" stands for; without a number, of one device.
 
     Args:
-        name: world and number of devices.
+        name: world and number of devices, or world and names of devices.
         suite: the tasks that the devices are for; it may decide the size of their screens.
 
     Raises:
         ConfigError: the world is not known, or the number is none.
+        DeviceError: a device that is named is not there.
     """
     world, _, count = name.partition(":")
-    function = _function(FACTORIES, world, f"devices {name!r}")
+    function = _function({**FACTORIES, **NAMED_FACTORIES}, world, f"devices {name!r}")
+    factory: DeviceFactory
+    if world in NAMED_FACTORIES:
+        factory = function(count, suite)
+        return factory
     if count and not (count.isdecimal() and int(count) >= 1):
         raise ConfigError(
             f"devices {name!r}: {count!r} is no number of devices; write for instance {world}:4"
         )
-    factory: DeviceFactory = function(int(count or 1), suite)
+    factory = function(int(count or 1), suite)
     return factory
 
 

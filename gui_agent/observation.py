@@ -122,12 +122,14 @@ class Observation:
         foreground_app: name or package of the app in front, if known.
         state_key: equal for equal states of the world (pixels without the status bar, or a hash of
             the UI tree), or None where the device cannot tell.
+        secure: the window in front hides its content from captures, so the picture is black there.
     """
 
     screenshot: Screenshot
     elements: tuple[UiElement, ...] | None = None
     foreground_app: str | None = None
     state_key: str | None = None
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,36 @@
+"""Phones and emulators as worlds: Android behind adb and the `Device` protocol.
+
+server.py      the adb server: where it listens, what it lists
+connection.py  command lines and raw output, one deadline each
+capture.py     pictures of the screen
+screen.py      size, rotation, power, lock, what is in front
+touch.py       fingers and keys
+keys.py        names of keys
+text_input.py  text in any language
+ui_tree.py     the accessibility tree
+apps.py        apps by name
+device.py      all of it as a `Device`
+tasks.py       what a task on a phone provides
+factory.py     phones, lent one at a time
+"""
+
+from devices.android.connection import AdbConnection, ShellResult
+from devices.android.device import AndroidDevice, AndroidSettings
+from devices.android.factory import AndroidFactory, android_devices
+from devices.android.server import AdbServer, DeviceEntry
+from devices.android.tasks import AndroidGoal, AndroidTask, TaskChannel, android_suite
+
+__all__ = [
+    "AdbConnection",
+    "AdbServer",
+    "AndroidDevice",
+    "AndroidFactory",
+    "AndroidGoal",
+    "AndroidSettings",
+    "AndroidTask",
+    "DeviceEntry",
+    "ShellResult",
+    "TaskChannel",
+    "android_devices",
+    "android_suite",
+]

@@ -1,0 +1,188 @@
+"""Phones behind adb, lent one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+from devices.android.capture import Capturer
+from devices.android.connection import AdbConnection
+from devices.android.device import AndroidDevice, AndroidSettings
+from devices.android.server import AdbServer, DeviceEntry, remedy_of
+from devices.android.tasks import TaskChannel
+from gui_agent.device import TaskSource
+from gui_agent.errors import ConfigError, DeviceError
+
+_RECOVERY_DEADLINE_S: Final = 10.0
+_LOOK_AGAIN_S: Final = 0.25
+
+ChannelOf = Callable[[str], TaskChannel | None]
+"""From a serial to the channel of a phone that can be set and judged around adb, or None."""
+
+
+class AndroidFactory:
+    """Lends phones (implements `gui_agent.device.DeviceFactory`).
+
+    A phone is checked when it is lent: it must be listed as ready and answer an echo in time. One that is
+    not is reconnected for some seconds; if it does not come back, the lease fails with `DeviceError`, and
+    the phone goes to the end of the queue, so that another try gets another phone.
+
+    Args:
+        serials: the phones, at least one.
+        server: the adb server that they hang on.
+        settings: how each is driven.
+        channel_of: finds the channel of a phone of ours; None where all are real.
+
+    Raises:
+        ConfigError: no phone, or one twice.
+    """
+
+    def __init__(
+        self,
+        serials: Sequence[str],
+        *,
+        server: AdbServer | None = None,
+        settings: AndroidSettings | None = None,
+        channel_of: ChannelOf | None = None,
+    ) -> None:
+        """Nothing is sent before the first lease."""
+        if not serials:
+            raise ConfigError(
+                "a factory of phones needs at least one serial; `gui-agent devices list` shows them"
+            )
+        if len(set(serials)) != len(serials):
+            raise ConfigError(f"a phone is named twice in {', '.join(serials)}; name each once")
+        self.serials = tuple(serials)
+        self._server = server or AdbServer.from_environment()
+        self._settings = settings or AndroidSettings()
+        self._channel_of = channel_of
+        self._idle = deque(self.serials)
+        self._free = asyncio.Semaphore(len(self.serials))
+        self._capturers: dict[str, Capturer] = {}
+
+    @property
+    def capacity(self) -> int:
+        """How many phones can be leased at once."""
+        return len(self.serials)
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[AndroidDevice]:
+        """A phone of one's own until the context ends; waits while all are lent.
+
+        Raises:
+            DeviceError: the phone whose turn it is does not answer.
+        """
+        async with self._free:
+            serial = self._idle.popleft()
+            try:
+                device = await self._device(serial)
+                try:
+                    yield device
+                finally:
+                    await device.close()
+            finally:
+                self._idle.append(serial)
+
+    async def _device(self, serial: str) -> AndroidDevice:
+        connection = AdbConnection(serial, server=self._server, timeout_s=self._settings.timeout_s)
+        await make_ready(connection)
+        settings = self._settings
+        channel = None if self._channel_of is None else self._channel_of(serial)
+        if channel is not None:
+            settings = replace(settings, apps={**channel.app_packages, **settings.apps})
+        if serial not in self._capturers:
+            self._capturers[serial] = Capturer(
+                connection,
+                mode=settings.capture,
+                display_id=settings.display_id,
+                timeout_s=settings.timeout_s,
+            )
+        return AndroidDevice(connection, settings=settings, channel=channel, capturer=self._capturers[serial])
+
+
+async def make_ready(connection: AdbConnection, *, timeout_s: float = _RECOVERY_DEADLINE_S) -> None:
+    """Wait until a phone takes commands; one on the network is connected again if it was lost.
+
+    Args:
+        connection: the phone.
+        timeout_s: how long it may take to come back; a phone that wants an authorisation is not waited for.
+
+    Raises:
+        DeviceError: it did not come back, with its state and what to do.
+    """
+    server, serial = connection.server, connection.serial
+    end_s = time.monotonic() + timeout_s
+    while True:
+        state = await asyncio.to_thread(server.state_of, serial)
+        if state == "device":
+            await connection.echo()
+            return
+        if state.startswith(("unauthorized", "no permissions")) or time.monotonic() > end_s:
+            break
+        if state == "absent" and not _is_address(serial):
+            break
+        if state in ("absent", "offline") and _is_address(serial):
+            await asyncio.to_thread(_reconnect, server, serial, state)
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    shown = "is not connected" if state == "absent" else f"is {state}"
+    raise DeviceError(connection.message("adb devices", f"the phone {shown}", remedy_of(state)))
+
+
+def _reconnect(server: AdbServer, serial: str, state: str) -> None:
+    if state == "offline":
+        server.disconnect(serial)
+    server.connect(serial)
+
+
+def _is_address(serial: str) -> bool:
+    host, colon, port = serial.rpartition(":")
+    return bool(host and colon and port.isdecimal())
+
+
+def android_devices(which: str, suite: TaskSource) -> AndroidFactory:
+    """The phones that "all" or "SERIAL,SERIAL" names.
+
+    Args:
+        which: "all" (also ""): every phone that is ready now; else serials with commas between.
+        suite: what will run on them; any suite may.
+
+    Raises:
+        ConfigError: a serial is written twice.
+        DeviceError: there is no phone, or one that is named is not connected or not ready.
+    """
+    server = AdbServer.from_environment()
+    entries = server.devices()
+    if which in ("", "all"):
+        serials = [entry.serial for entry in entries if entry.ready]
+        if not serials:
+            raise DeviceError(_nothing_ready(server, entries))
+    else:
+        serials = [serial.strip() for serial in which.split(",") if serial.strip()]
+        for serial in serials:
+            _check_named(serial, server, entries)
+    return AndroidFactory(serials, server=server)
+
+
+def _check_named(serial: str, server: AdbServer, entries: Sequence[DeviceEntry]) -> None:
+    state = next((entry.state for entry in entries if entry.serial == serial), "absent")
+    if state == "device" or (_is_address(serial) and state in ("absent", "offline")):
+        return  # an address is connected when it is lent
+    shown = "is not connected" if state == "absent" else f"is {state}"
+    listed = ", ".join(f"{entry.serial} ({entry.state})" for entry in entries) or "no phone"
+    raise DeviceError(
+        f"phone {serial}: `adb devices`: the phone {shown}; the adb server at {server.host}:{server.port} "
+        f"lists {listed}; {remedy_of(state)}"
+    )
+
+
+def _nothing_ready(server: AdbServer, entries: Sequence[DeviceEntry]) -> str:
+    place = f"the adb server at {server.host}:{server.port}"
+    if not entries:
+        return f"devices 'android:all': `adb devices`: {place} lists no phone; {remedy_of('absent')}"
+    states = "; ".join(f"{entry.serial} is {entry.state}: {remedy_of(entry.state)}" for entry in entries)
+    return f"devices 'android:all': `adb devices`: {place} lists no phone that takes commands: {states}"
