@@ -94,24 +94,24 @@ class AgentSpec:
         def flat(device: Device) -> FlatAgent:
             return FlatAgent(policy, prompt_format, params=self.params, patch_thought=self.patch_thought)
 
-        if self.kind is AgentKind.FLAT:
-            return flat
-        planner_format = self.get_planner_format()
-
         def hierarchical(device: Device) -> HierarchicalAgent:
-            return HierarchicalAgent(
-                planner or policy,
-                policy,
-                planner_format,
-                prompt_format,
-                planner_params=self.planner_params or self.params,
-                actor_params=self.params,
-                patch_thought=self.patch_thought,
-                patch_subgoal=self.patch_subgoal,
-                actor_history=None if self.actor_history < 0 else self.actor_history,
-            )
+            return self.hierarchical_agent(policy, planner=planner)
 
-        return hierarchical
+        return flat if self.kind is AgentKind.FLAT else hierarchical
+
+    def hierarchical_agent(self, policy: Policy, *, planner: Policy | None = None) -> HierarchicalAgent:
+        """One hierarchical agent, whatever `kind` says; arguments as of `agent_for`."""
+        return HierarchicalAgent(
+            planner or policy,
+            policy,
+            self.get_planner_format(),
+            get_format(self.format, image_budget=policy.image_budget),
+            planner_params=self.planner_params or self.params,
+            actor_params=self.params,
+            patch_thought=self.patch_thought,
+            patch_subgoal=self.patch_subgoal,
+            actor_history=None if self.actor_history < 0 else self.actor_history,
+        )
 
 
 def default_planner_format(actor_format: str) -> str:

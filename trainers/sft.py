@@ -1,39 +1,41 @@
 """Supervised warm start: the expert's words, token by token, in the prompts that the agent will see.
 
 A row is one step of a recording: the prompt with the expert's own history, built by the prompt format
-that acts later, and the expert's action as that format writes it, end of turn included.
+that acts later, and the expert's action as that format writes it, end of turn included. A hierarchical
+agent has two rows for a step: its planner's, that ends in the subgoal, and its actor's.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from gui_agent.agent_spec import AgentKind
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.formats.base import PromptFormat, Turn
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_roles import adapter_of_role
 from trainers.batching import MiniBatch, plan_steps
 from trainers.config import SFTConfig
-from trainers.learner import Learner, build_accelerator, load_learner_model, token_budget
+from trainers.learner import (
+    Learner,
+    build_accelerator,
+    check_frozen_roles,
+    load_learner_model,
+    token_budget,
+)
 from trainers.loop import StopCause, TrainResult
 from trainers.metrics import Stopwatch
 from trainers.recordings import chosen_trajectories, successful
+from trainers.role_rows import ExpertRows, role_rows
 from trainers.rows import Row
 from trainers.run_folder import RunFolder
 from trajectories.replay import ReplayTask
 from trajectories.store import TrajectoryStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpertRows:
-    """What to imitate, and the pictures of it by sha256."""
-
-    rows: tuple[Row, ...]
-    screenshots: dict[str, Screenshot]
+from trajectories.subgoals import with_subgoals
 
 
 def train_sft(config: SFTConfig) -> TrainResult:
@@ -44,17 +46,32 @@ def train_sft(config: SFTConfig) -> TrainResult:
         ReplayError: a recording lacks pictures or actions.
         DataError: no recording succeeded.
     """
-    get_format(config.format)  # a wrong name is told before the weights are read
+    config.agent_spec.check()  # a wrong name is told before the weights are read
     store = TrajectoryStore.open(config.data)
     trajectories = successful(chosen_trajectories(store, split=config.split, limit=config.max_trajectories))
+    if config.agent is AgentKind.HIERARCHICAL:
+        trajectories = [with_subgoals(trajectory, config.subgoals) for trajectory in trajectories]
+    tasks = [ReplayTask.from_trajectory(trajectory, store.screenshots) for trajectory in trajectories]
     stopwatch = Stopwatch()
     accelerator = build_accelerator(config)
     model = load_learner_model(config, accelerator=accelerator)
-    prompt_format = get_format(config.format, image_budget=model.images.budget)
-    tasks = [ReplayTask.from_trajectory(trajectory, store.screenshots) for trajectory in trajectories]
-    expert = expert_rows(tasks, model, prompt_format, thoughts=config.thoughts)
-    learner = Learner(model, config, accelerator=accelerator, stopwatch=stopwatch)
+    check_frozen_roles(config, model)
+    expert = _rows_of(tasks, model, config)
+    learner = Learner(
+        model,
+        config,
+        accelerator=accelerator,
+        adapter_of_role=adapter_of_role(model.adapters),
+        stopwatch=stopwatch,
+    )
     return _Imitation(config, learner, expert, stopwatch).run()
+
+
+def _rows_of(tasks: Sequence[ReplayTask], model: VisionLanguageModel, config: SFTConfig) -> ExpertRows:
+    if config.agent is AgentKind.FLAT:
+        prompt_format = get_format(config.format, image_budget=model.images.budget)
+        return expert_rows(tasks, model, prompt_format, thoughts=config.thoughts)
+    return role_rows(tasks, model, config.agent_spec, thoughts=config.thoughts, frozen=config.frozen_roles)
 
 
 def expert_rows(

@@ -144,6 +144,7 @@ class _Episode:
                 "converter": CONVERTER,
                 "file": self.file.name,
                 "file_sha256": hashlib.sha256(text.encode()).hexdigest(),
+                **({"subgoal_source": "coat_action_desc"} if any(step.subgoal for step in steps) else {}),
             },
         )
         return EpisodeRecord(trajectory=trajectory, screenshots=self.screenshots)

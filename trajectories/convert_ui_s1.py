@@ -198,6 +198,7 @@ class _Row:
                 "line": self.line,
                 "row_sha256": hashlib.sha256(self.text.strip().encode()).hexdigest(),
                 "screenshots": [stored.get("screenshot") for stored in stored_steps],
+                **({"subgoal_source": "step_instruction"} if any(step.subgoal for step in steps) else {}),
             },
         )
         self.report.num_missing_screenshots += self.num_missing
