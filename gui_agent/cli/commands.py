@@ -59,6 +59,10 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.evaluate:EvalRun",
         summary="score a model offline or on live tasks, with intervals",
     ),
+    "score": Entry(
+        target="gui_agent.cli.score:Score",
+        summary="compute the rewards of stored episodes again, under any reward",
+    ),
     "bench": Entry(
         target="gui_agent.cli.bench:Bench",
         summary="compare methods on the same demonstrations, warm starts and seeds",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from gui_agent.errors import ConfigError
 
+_STORE_FOLDERS = ("trajectories", "episodes")
+
 
 def make_folder(path: Path, option: str) -> Path:
     """Make a folder unless it is there, and make sure that files can be made in it.
@@ -27,3 +29,18 @@ def make_folder(path: Path, option: str) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise ConfigError(f"{option} {path} may not be written to; choose another folder, or change its mode")
     return path
+
+
+def store_folder(path: Path) -> Path:
+    """The trajectory store at a path, or in the folder of a training or an evaluation.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for folder in (path, *(path / name for name in _STORE_FOLDERS)):
+        if (folder / "meta.json").is_file():
+            return folder
+    raise ConfigError(
+        f"{path} is no trajectory store and holds none under {' or '.join(_STORE_FOLDERS)}; give "
+        "the folder that collect, data convert, a training or an evaluation wrote"
+    )

@@ -8,13 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 from gui_agent.cli.config import option
-from gui_agent.cli.folders import make_folder
+from gui_agent.cli.folders import make_folder, store_folder
 from gui_agent.errors import ConfigError, DataError
 from trajectories.store import TrajectoryStore
 from trajectories.viewer import write_viewer
 from trajectories.viewer.page import records_of
-
-_STORE_FOLDERS = ("trajectories", "episodes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,7 @@ class View:
         Raises:
             DataError: there is no readable episode.
         """
-        store = TrajectoryStore.open(self._store_path(), on_damage="skip")
+        store = TrajectoryStore.open(store_folder(self.path), on_damage="skip")
         records = list(islice(records_of(store), self.limit or None))
         for damage in store.damage:
             print(f"gui-agent: left out: {damage.message}", file=sys.stderr)
@@ -62,14 +60,3 @@ class View:
         damaged = f"; {len(store.damage)} damaged places were left out" if store.damage else ""
         print(f"{len(records)} of {len(store)} episodes in {written}{damaged}")
         return 0
-
-    def _store_path(self) -> Path:
-        if (self.path / "meta.json").is_file():
-            return self.path
-        for name in _STORE_FOLDERS:
-            if (self.path / name / "meta.json").is_file():
-                return self.path / name
-        raise ConfigError(
-            f"{self.path} is no trajectory store and holds none under {' or '.join(_STORE_FOLDERS)}; give "
-            "the folder that collect, data convert, a training or an evaluation wrote"
-        )

@@ -17,6 +17,7 @@ from trainers.rewards.parts import PARTS, SAMPLING_LIMIT, PartSettings, RewardPa
 from trainers.rewards.process import ProcessReward
 from trainers.rewards.registry import REWARDS, RewardEntry, get_reward
 from trainers.rewards.srgpo import SrgpoReward, verifiable_process_reward
+from trainers.rewards.summary import RewardFigures, RewardSummary, can_be_scored
 from trainers.rewards.task import TaskReward
 from trainers.rewards.ui_s1 import (
     Annotation,
@@ -35,12 +36,15 @@ __all__ = [
     "PartSettings",
     "ProcessReward",
     "RewardEntry",
+    "RewardFigures",
     "RewardFn",
     "RewardPart",
+    "RewardSummary",
     "SrgpoReward",
     "StepReward",
     "TaskReward",
     "UiS1Reward",
+    "can_be_scored",
     "checked",
     "get_reward",
     "has_verdict",

@@ -246,7 +246,7 @@ class OverLong:
         if not isinstance(limit, int):
             raise DataError(
                 f"trajectory {trajectory.episode_id!r} does not say under which limit its responses were "
-                f"sampled; give it with the reward, such as process:over_long=-0.1,{SAMPLING_LIMIT}=512"
+                f"sampled; give it among the options of the reward, such as {SAMPLING_LIMIT}=512"
             )
         return limit
 
