@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from rich.table import Table
 from devices.registry import resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score
 from eval.responses import count_responses
-from eval.sop import sop_from_replays
-from eval.steps import step_metrics
 from gui_agent import __version__
 from gui_agent.cli.agents import AgentOptions, flat_agent_for, lock_step_devices, open_policy
 from gui_agent.cli.collect import progress_bar
 from gui_agent.cli.config import plain
 from gui_agent.cli.devices import open_devices
+from gui_agent.cli.evaluate_replay import ReplayEvaluation
 from gui_agent.cli.folders import make_folder
+from gui_agent.cli.horizon_report import has_horizon, print_horizon, write_horizon_page
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import DeviceFactory, Task
 from gui_agent.errors import ConfigError, DataError
@@ -30,7 +31,6 @@ from gui_agent.matching import get_matcher
 from gui_agent.policy import Policy
 from trajectories.collect import EpisodeLabels, collect_episodes, group_jobs
 from trajectories.records import EpisodeRecord, Trajectory
-from trajectories.replay import ReplayFactory, ReplaySource
 from trajectories.store import TrajectoryStore
 
 _CONCURRENCY = 64
@@ -46,11 +46,16 @@ class EvalRun:
     the expert's history. The report names everything the figures depend on: suite, instances, matcher,
     prompt format, resolution and code version. At temperature 0 a second run gives the same figures.
 
+    How long an agent stays right is asked for with --horizon (accuracy by depth, and the number of steps
+    it gets through) and --history-error-rate (accuracy when its history says that it has erred).
+
     Examples:
         gui-agent eval run --recipe quickstart --agent.model runs/quickstart/semi_online/model
         gui-agent eval run --suite miniwob/quickstart --devices browser:2 --agent.model runs/web/model
         gui-agent eval run --data runs/android_control --agent.endpoint http://127.0.0.1:8000/v1 \\
             --agent.model UI-S1-7B --matcher distance_only --output-dir runs/eval
+        gui-agent eval run --data runs/held_out --agent.model runs/quickstart/semi_online/model \\
+            --horizon --history-error-rate 0 0.25 0.5 --output-dir runs/long
 
     Attributes:
         agent: the model to score.
@@ -64,7 +69,11 @@ class EvalRun:
         data: store of trajectories to replay; empty skips replay.
         max_trajectories: replay only the first so many; 0 replays all.
         matcher: rules that decide whether two actions are the same deed.
-        seed: of sampling noise, and of the intervals of replay.
+        horizon: in replay, measure step and prefix accuracy by depth, with the expert's history and with the
+            agent's own, and the horizon; also writes horizon.html.
+        history_error_rate: in replay, measure step accuracy while each remembered step is wrong with this
+            probability, from 0 to 1; several are measured one after the other.
+        seed: of sampling noise, of the intervals of replay and of wrong histories.
     """
 
     agent: AgentOptions = field(default_factory=AgentOptions)
@@ -76,11 +85,18 @@ class EvalRun:
     data: Path | None = None
     max_trajectories: int = 0
     matcher: str = "ui_s1"
+    horizon: bool = False
+    history_error_rate: tuple[float, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.suite and self.data is None:
             raise ConfigError("nothing to score: give --suite for live tasks, --data for replay, or both")
+        if self.data is None and (self.horizon or self.history_error_rate):
+            raise ConfigError("horizon and history_error_rate are measured by replay: give --data as well")
+        for rate in self.history_error_rate:
+            if not 0 <= rate <= 1:
+                raise ConfigError(f"history_error_rate is {rate}; expected a probability from 0 to 1")
         if self.episodes_per_template < 1:
             raise ConfigError(f"episodes_per_template is {self.episodes_per_template}; expected 1 or more")
         for name in ("max_trajectories", "seed"):
@@ -115,6 +131,11 @@ class EvalRun:
             if self.data is not None:
                 report["replay"] = await self._replay(policy, self.data)
         report |= {"cpu_s": round(watch.cpu_s, 2), "wall_s": round(watch.wall_s, 2)}
+        if has_horizon(report.get("replay", {})):
+            page = write_horizon_page(
+                self.output_dir / "horizon.html", report["replay"], model=self.agent.model
+            )
+            report["replay"]["page"] = str(page)
         (self.output_dir / "eval.json").write_text(json.dumps(report, indent=1) + "\n")
         return report
 
@@ -168,33 +189,17 @@ class EvalRun:
                 f"all {len(recorded)} trajectories of {data} begin like one of training_data, so nothing is "
                 "held out; give other recordings, or leave training_data away"
             )
-        matcher = get_matcher(self.matcher)
-        whole = ReplaySource(trajectories, store.screenshots, on_damage="skip")
-        steps = ReplaySource(trajectories, store.screenshots, single_step=True, on_damage="skip")
-        factory = ReplayFactory(matcher=matcher, patch_budget=0)
-        own_history = await self._play(policy, whole.tasks, factory, "sop")
-        expert_history = await self._play(policy, steps.tasks, factory, "steps")
-        sop = sop_from_replays(
-            [record.trajectory for record in own_history],
-            [task.max_steps for task in whole.tasks],  # by order: several recordings may be of one task
-            matcher=matcher.identifier,
+        evaluation = ReplayEvaluation(
+            trajectories=trajectories,
+            screenshots=store.screenshots,
+            matcher=get_matcher(self.matcher),
             seed=self.seed,
+            play=partial(self._play, policy),
+            horizon=self.horizon,
+            history_error_rates=self.history_error_rate,
         )
-        single = step_metrics(
-            [record.trajectory for record in expert_history], matcher=matcher.identifier, seed=self.seed
-        )
-        return {
-            "data": str(data),
-            "matcher": matcher.identifier,
-            "trajectories": len(trajectories),
-            "seen_in_training": len(recorded) - len(trajectories),
-            "refused": [asdict(refusal) for refusal in whole.refused],
-            "sop": asdict(sop),
-            "steps": asdict(single),
-            "responses": asdict(
-                count_responses(record.trajectory for record in (*own_history, *expert_history))
-            ),
-        }
+        seen = len(recorded) - len(trajectories)
+        return {"data": str(data), "seen_in_training": seen, **await evaluation.figures()}
 
     async def _play(
         self, policy: Policy, tasks: Sequence[Task], factory: DeviceFactory, what: str
@@ -283,6 +288,9 @@ def _print(report: dict[str, Any]) -> None:
         if replay["refused"]:
             console.print(f"{len(replay['refused'])} trajectories could not be replayed; see eval.json")
         _print_responses(console, replay["responses"])
+        print_horizon(console, replay)
+        if page := replay.get("page"):
+            console.print(f"curves in {page}", markup=False, soft_wrap=True)
     console.print(f"{report['cpu_s']:.1f} CPU-s, {report['wall_s']:.1f} s")
 
 

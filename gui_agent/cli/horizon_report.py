@@ -1,0 +1,147 @@
+"""Long-horizon figures of an evaluation, as tables on the terminal and as a page with curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table as TerminalTable
+
+from trajectories.viewer import Chart, RunReport, Series, Table, write_report
+
+HISTORY_NAMES: Final = {"expert_history": "expert's history", "own_history": "own history"}
+"""What the agent remembered: the expert's steps, or its own with an expert's patch for each wrong one."""
+
+
+def has_horizon(replay: Mapping[str, Any]) -> bool:
+    """Whether a replay's figures hold any of these."""
+    return bool(replay.get("horizon") or replay.get("history_errors"))
+
+
+def print_horizon(console: Console, replay: Mapping[str, Any]) -> None:
+    """Show accuracy by depth, horizons, and accuracy by the errors in the history."""
+    for name, metrics in replay.get("horizon", {}).items():
+        console.print(_depth_table(f"accuracy by depth, {HISTORY_NAMES[name]}", metrics))
+    if points := replay.get("history_errors"):
+        title = f"history made wrong, {points[0]['num_steps']} steps that have one"
+        table = TerminalTable("error rate", "wrong steps", "step accuracy", "change in points", title=title)
+        for point in points:
+            low, value, high = (f"{100 * point['change'][key]:+.1f}" for key in ("low", "value", "high"))
+            words = f"{value} ({low} to {high})"
+            table.add_row(
+                f"{point['rate']:g}", _percent(point["wrong_share"]), _share(point["accuracy"]), words
+            )
+        console.print(table)
+
+
+def write_horizon_page(path: Path, replay: Mapping[str, Any], *, model: str) -> Path:
+    """Write a self-contained page with curves and tables, and return its path.
+
+    Args:
+        path: of the page.
+        replay: the replay section of eval.json.
+        model: name of the agent's model.
+    """
+    metrics: Mapping[str, Any] = replay.get("horizon", {})
+    points: Sequence[Mapping[str, Any]] = replay.get("history_errors", ())
+    charts = [
+        Chart(
+            title=title,
+            x_label="depth: steps of the recording",
+            y_label=title.lower(),
+            series=[series for name, found in metrics.items() for series in _by_depth(name, found, figure)],
+            note=note,
+            y_range=(0.0, 1.0),
+        )
+        for title, figure, note in (
+            ("Step accuracy", "step", "Right steps among the recordings that are so long."),
+            (
+                "Prefix accuracy",
+                "prefix",
+                "Recordings without a wrong step so far; shorter ones count with their last step. If "
+                "constant: what the mean step accuracy gives if errors come independently.",
+            ),
+        )
+        if metrics
+    ]
+    if points:
+        charts.append(_history_chart(points))
+    report = RunReport(
+        title=f"How long it stays right: {model}",
+        summary=f"Replay of {replay['trajectories']} recordings, matcher {replay['matcher']}.",
+        charts=charts,
+        tables=[_horizons(name, found) for name, found in metrics.items()],
+    )
+    return write_report(path, report)
+
+
+def horizon_words(horizon: Mapping[str, Any]) -> str:
+    """A horizon as text, "6.6 (4.1 to 9.8)"; what has no bound is ∞."""
+    steps, low, high = (_steps(horizon[key]) for key in ("steps", "low", "high"))
+    return f"{steps} ({low} to {high})"
+
+
+def _depth_table(title: str, metrics: Mapping[str, Any]) -> TerminalTable:
+    horizons = ", ".join(f"{one['success']:.0%}: {horizon_words(one)}" for one in metrics["horizons"])
+    words = f"all steps {_share(metrics['step_accuracy'])}\nhorizon in steps, by success {horizons}"
+    columns = ("depth", "recordings", "step accuracy", "prefix accuracy", "if constant")
+    table = TerminalTable(*columns, title=title, caption=words)
+    for depth in metrics["depths"]:
+        shares = (_share(depth["step"]), _share(depth["prefix"]), _percent(depth["if_constant"]))
+        table.add_row(str(depth["depth"]), str(depth["step"]["count"]), *shares)
+    return table
+
+
+def _by_depth(name: str, metrics: Mapping[str, Any], figure: str) -> list[Series]:
+    depths = metrics["depths"]
+    xs = [depth["depth"] for depth in depths]
+    series = [_series(HISTORY_NAMES[name], xs, [depth[figure] for depth in depths])]
+    if figure == "prefix" and name == "own_history":
+        constant = [depth["if_constant"] for depth in depths]
+        series.append(Series(name=f"{HISTORY_NAMES[name]}, if constant", xs=xs, ys=constant))
+    return series
+
+
+def _series(name: str, xs: Sequence[float], intervals: Sequence[Mapping[str, float]]) -> Series:
+    low, value, high = ([one[key] for one in intervals] for key in ("low", "value", "high"))
+    return Series(name=name, xs=xs, ys=value, low=low, high=high)
+
+
+def _history_chart(points: Sequence[Mapping[str, Any]]) -> Chart:
+    accuracy = [point["accuracy"] for point in points]
+    return Chart(
+        title="Step accuracy with errors in the history",
+        x_label="share of remembered steps that are wrong",
+        y_label="step accuracy",
+        series=[_series("steps that have a history", [point["wrong_share"] for point in points], accuracy)],
+        note="The screen is right; remembered steps are made wrong.",
+        y_range=(0.0, 1.0),
+    )
+
+
+def _horizons(name: str, metrics: Mapping[str, Any]) -> Table:
+    rows = [(f"{one['success']:.0%}", horizon_words(one)) for one in metrics["horizons"]]
+    return Table(
+        title=f"Horizon, {HISTORY_NAMES[name]}",
+        columns=("success", "steps (95 % interval)"),
+        rows=rows,
+        note=(
+            f"ln s / ln p for a step accuracy p of {_share(metrics['step_accuracy'])} over "
+            f"{metrics['num_steps']} steps of {metrics['num_trajectories']} recordings."
+        ),
+    )
+
+
+def _steps(value: float | None) -> str:
+    return "∞" if value is None else f"{value:.1f}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _share(interval: Mapping[str, float]) -> str:
+    """A share with its interval: "28.0% (23.4% to 33.1%)"."""
+    return f"{_percent(interval['value'])} ({_percent(interval['low'])} to {_percent(interval['high'])})"
