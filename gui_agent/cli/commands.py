@@ -55,6 +55,10 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.train:Online",
         summary="reinforcement learning on live devices",
     ),
+    "algorithms": Entry(
+        target="gui_agent.cli.algorithms:Algorithms",
+        summary="list the algorithms of step-level credit and their options",
+    ),
     "eval run": Entry(
         target="gui_agent.cli.evaluate:EvalRun",
         summary="score a model offline or on live tasks, with intervals",

@@ -1,0 +1,131 @@
+"""`gui-agent algorithms`: what `--algorithm` can be, what each needs and when to use it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from gui_agent.cli.config import option, plain
+from gui_agent.cli.docstrings import attribute_docs
+from gui_agent.cli.schema import schema_of, type_name
+from trainers.algorithms import ALGORITHMS, AlgorithmEntry, get_algorithm
+
+_WIDE: Final = 150
+"""Columns of a table that goes to a file or a pipe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Algorithms:
+    """List the algorithms of step-level credit, or the options of one.
+
+    Every name can be given as --algorithm to train semi-online and train online, with options after a
+    colon. The defaults are the published settings. Formulas, and what the papers' released code does
+    differently: docs/algorithms.md.
+
+    Examples:
+        gui-agent algorithms
+        gui-agent algorithms gigpo
+        gui-agent algorithms salt:history=1 --json
+
+    Attributes:
+        name: the algorithm to show with its options; empty lists all.
+        json: print one JSON object instead of tables.
+    """
+
+    name: str = option("", positional=True)
+    json: bool = False
+
+    def run(self) -> int:
+        """Print what is known."""
+        console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+        if self.name:
+            shown = _details(self.name)
+            print(json.dumps(shown, indent=2)) if self.json else _print_details(console, shown)
+        else:
+            listed = {name: _facts(entry) for name, entry in ALGORITHMS.items()}
+            print(json.dumps(listed, indent=2)) if self.json else console.print(_table(listed))
+        return 0
+
+    def dry_run(self) -> int:
+        """The list changes nothing, so that a dry run prints it too."""
+        return self.run()
+
+
+def _facts(entry: AlgorithmEntry) -> dict[str, Any]:
+    """An entry as plain values; options with their published defaults."""
+    return {
+        "compares": entry.summary,
+        "needs": [need.value for need in entry.needs],
+        "use": entry.use,
+        "paper": {"title": entry.paper.title, "arxiv": entry.paper.arxiv},
+        "options": {each["name"]: each["default"] for each in _options(entry)},
+    }
+
+
+def _options(entry: AlgorithmEntry) -> list[dict[str, Any]]:
+    docs = attribute_docs(entry.options)
+    return [
+        {
+            "name": each.name,
+            "type": type_name(each.annotation),
+            "default": plain(each.default),
+            "help": docs.get(each.name, ""),
+        }
+        for each in schema_of(entry.options).options.values()
+    ]
+
+
+def _details(text: str) -> dict[str, Any]:
+    """An algorithm with its options as the text chooses them.
+
+    Raises:
+        ConfigError: there is no such algorithm or option.
+    """
+    chosen = get_algorithm(text)
+    options = [
+        {**each, "value": plain(getattr(chosen.options, each["name"]))} for each in _options(chosen.entry)
+    ]
+    return {"name": chosen.name, **_facts(chosen.entry), "options": options}
+
+
+def _table(listed: dict[str, dict[str, Any]]) -> Table:
+    table = Table(box=SIMPLE, caption="gui-agent algorithms NAME shows options")
+    table.add_column("algorithm", no_wrap=True)
+    table.add_column("compares", ratio=3)
+    table.add_column("needs", ratio=2)
+    table.add_column("use it for", ratio=3)
+    table.add_column("arXiv", no_wrap=True)
+    for name, facts in listed.items():
+        needs = ", ".join(facts["needs"]) or "nothing"
+        table.add_row(name, facts["compares"], needs, facts["use"], facts["paper"]["arxiv"])
+    return table
+
+
+def _print_details(console: Console, shown: dict[str, Any]) -> None:
+    console.print(f"{shown['name']}: compares {shown['compares']}")
+    console.print(f"  paper   {shown['paper']['title']}, arXiv:{shown['paper']['arxiv']}")
+    console.print(f"  needs   {', '.join(shown['needs']) or 'nothing'}")
+    console.print(f"  use     {shown['use']}")
+    if not shown["options"]:
+        console.print("  options none")
+        return
+    table = Table(box=SIMPLE)
+    table.add_column("option", no_wrap=True)
+    table.add_column("value", ratio=1)
+    table.add_column("type", ratio=1)
+    table.add_column("meaning", ratio=3)
+    for each in shown["options"]:
+        changed = "" if each["value"] == each["default"] else f" (default: {_word(each['default'])})"
+        kind = each["type"].strip("{}").replace(",", ", ")
+        table.add_row(each["name"], _word(each["value"]) + changed, kind, each["help"])
+    console.print(table)
+
+
+def _word(value: Any) -> str:
+    return "none" if value is None else str(value)
