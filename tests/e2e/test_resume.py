@@ -15,20 +15,47 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-UPDATES = 6
-# Where the chain of runs dies: (what is running, at which call of it in that run).
-DEATHS = [
-    ("sample", 3),  # before the first checkpoint
-    ("update", 3),  # after checkpoint 2, in the middle of an update
-    ("write", 2),  # while checkpoint 4 is being written: checkpoint 2 is the newest
-    ("stored", 4),  # episodes of update 6 are stored, nothing has learnt from them
-    ("logged", 1),  # a line of metrics is written, its checkpoint is not
-]
+
+@dataclass(frozen=True)
+class Chain:
+    """A training, and where its runs die: (what is running, at which call of it in that run)."""
+
+    updates: int
+    deaths: list[tuple[str, int]]
+    settings: dict[str, Any]
+
+
+CHAINS = {
+    "srgpo": Chain(
+        updates=6,
+        deaths=[
+            ("sample", 3),  # before the first checkpoint
+            ("update", 3),  # after checkpoint 2, in the middle of an update
+            ("write", 2),  # while checkpoint 4 is being written: checkpoint 2 is the newest
+            ("stored", 4),  # episodes of update 6 are stored, nothing has learnt from them
+            ("logged", 1),  # a line of metrics is written, its checkpoint is not
+        ],
+        settings={"algorithm": "srgpo", "num_generations": 4},
+    ),
+    "rapo": Chain(
+        updates=8,
+        deaths=[
+            ("update", 7),  # in update 4, which learns from successes that were stored before checkpoint 2
+            ("stored", 5),  # episodes of update 7 are stored, and may be the latest successes
+        ],
+        settings={
+            "algorithm": "grpo", "num_generations": 2, "max_solve_rate": 1.0, "solved_reward": 0.9,
+            "replay_successes": True, "scale_informative": True,
+        },
+    ),
+}  # fmt: skip
+every_chain = pytest.mark.parametrize("name", CHAINS)
 
 
 @pytest.fixture(scope="module")
@@ -44,33 +71,56 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_run_of_the_chain_died_where_it_should(runs: Path) -> None:
+@every_chain
+def test_every_run_of_the_chain_died_where_it_should(runs: Path, name: str) -> None:
     exits = json.loads((runs / "exits.json").read_text())
-    assert exits == [0, *[-signal.SIGKILL] * len(DEATHS), 0]
+    assert exits[name] == [0, *[-signal.SIGKILL] * len(CHAINS[name].deaths), 0]
 
 
 @pytest.mark.parametrize("file", ["model/model.safetensors", "optimizer.safetensors", "rng.safetensors"])
-def test_the_last_checkpoints_are_equal_bit_by_bit(runs: Path, file: str) -> None:
-    whole, killed = (runs / name / f"checkpoint-{UPDATES}" / file for name in ("whole", "killed"))
+@every_chain
+def test_the_last_checkpoints_are_equal_bit_by_bit(runs: Path, name: str, file: str) -> None:
+    checkpoint = f"checkpoint-{CHAINS[name].updates}"
+    whole, killed = (runs / f"{name}-{end}" / checkpoint / file for end in ("whole", "killed"))
     assert whole.read_bytes() == killed.read_bytes()
 
 
-def test_metrics_are_equal_but_for_times(runs: Path) -> None:
+@every_chain
+def test_metrics_are_equal_but_for_times(runs: Path, name: str) -> None:
     from trainers.metrics import read_metrics, without_times
 
-    whole, killed = (read_metrics(runs / name / "metrics.jsonl") for name in ("whole", "killed"))
+    whole, killed = (read_metrics(runs / f"{name}-{end}" / "metrics.jsonl") for end in ("whole", "killed"))
     assert [without_times(line) for line in whole] == [without_times(line) for line in killed]
-    assert [line["update"] for line in whole] == list(range(1, UPDATES + 1))
+    assert [line["update"] for line in whole] == list(range(1, CHAINS[name].updates + 1))
     assert any(line.get("grad_norm", 0) > 0 for line in whole), "nothing was learnt; the test is vacuous"
 
 
-def test_the_stores_hold_the_same_episodes(runs: Path) -> None:
-    whole, killed = (episodes(runs / name / "trajectories") for name in ("whole", "killed"))
+@every_chain
+def test_the_stores_hold_the_same_episodes(runs: Path, name: str) -> None:
+    whole, killed = (episodes(runs / f"{name}-{end}" / "trajectories") for end in ("whole", "killed"))
     assert whole == killed
 
 
-def test_nothing_unfinished_is_left(runs: Path) -> None:
-    assert not list((runs / "killed").glob(".partial-*"))
+@every_chain
+def test_nothing_unfinished_is_left(runs: Path, name: str) -> None:
+    assert not list((runs / f"{name}-killed").glob(".partial-*"))
+
+
+def test_what_rapo_remembers_is_the_same_and_names_stored_episodes(runs: Path) -> None:
+    from trainers.checkpoint import load_state
+    from trainers.metrics import read_metrics
+    from trajectories.store import TrajectoryStore
+
+    checkpoint = f"checkpoint-{CHAINS['rapo'].updates}"
+    whole, killed = (load_state(runs / f"rapo-{end}" / checkpoint) for end in ("whole", "killed"))
+    assert (whole.rapo, whole.position) == (killed.rapo, killed.position)
+    store = TrajectoryStore.open(runs / "rapo-killed" / "trajectories")
+    assert set(killed.rapo["successes"].values()) <= set(store.episode_ids)
+    assert not any("-replays-" in name for name in store.episode_ids), "what was replayed is stored already"
+    lines = read_metrics(runs / "rapo-killed" / "metrics.jsonl")
+    assert any(line["rapo/pruned"] for line in lines), "nothing was pruned; the test is vacuous"
+    assert sum(line["rapo/replayed"] for line in lines) > 0, "nothing was replayed; the test is vacuous"
+    assert all(line["semi_online/episodes"] == 4 for line in lines)
 
 
 def episodes(path: Path) -> list[Any]:
@@ -177,15 +227,15 @@ def die_at(moment: str, call: int) -> None:
     setattr(owner, name, wrapped)
 
 
-def train(model: Path, data: Path, output_dir: Path) -> None:
+def train(chain: Chain, model: Path, data: Path, output_dir: Path) -> None:
     from trainers.config import OnExhausted, SemiOnlineConfig
     from trainers.semi_online import train_semi_online
 
     config = SemiOnlineConfig(
-        model=str(model), data=data, output_dir=output_dir, format="compact", device="cpu", num_generations=4,
-        groups_per_update=2, max_updates=UPDATES, num_mini_batches=2, max_completion_length=8, beta=1e-3,
+        model=str(model), data=data, output_dir=output_dir, format="compact", device="cpu",
+        groups_per_update=2, max_updates=chain.updates, num_mini_batches=2, max_completion_length=8,
         learning_rate=1e-3, filter_std=-1, on_exhausted=OnExhausted.TRAIN_ON_REST, max_num_gen_batches=2,
-        algorithm="srgpo", save_steps=2, save_total_limit=1, resume_from_checkpoint=True,
+        beta=1e-3, save_steps=2, save_total_limit=1, resume_from_checkpoint=True, **chain.settings,
     )  # fmt: skip
     asyncio.run(train_semi_online(config))
 
@@ -199,16 +249,22 @@ def main(folder: Path) -> None:
     child = fork(lambda: build(folder))
     assert child == 0, "building failed"
     model, data = folder / "sft" / "model", folder / "experts"
-    exits = [fork(lambda: train(model, data, folder / "whole"))]
-    for moment, call in DEATHS:
+    exits = {name: die_and_go_on(folder / name, chain, model, data) for name, chain in CHAINS.items()}
+    (folder / "exits.json").write_text(json.dumps(exits))
+
+
+def die_and_go_on(folder: Path, chain: Chain, model: Path, data: Path) -> list[int]:
+    """The exit codes of a whole run, of those that die, and of the one that goes on to the end."""
+    whole, killed = (folder.with_name(f"{folder.name}-{end}") for end in ("whole", "killed"))
+    exits = [fork(lambda: train(chain, model, data, whole))]
+    for moment, call in chain.deaths:
 
         def run(moment: str = moment, call: int = call) -> None:
             die_at(moment, call)
-            train(model, data, folder / "killed")
+            train(chain, model, data, killed)
 
         exits.append(fork(run))
-    exits.append(fork(lambda: train(model, data, folder / "killed")))
-    (folder / "exits.json").write_text(json.dumps(exits))
+    return [*exits, fork(lambda: train(chain, model, data, killed))]
 
 
 def fork(work: Callable[[], Any]) -> int:
