@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gui_agent.errors import ConfigError
 from trainers.rewards.base import Need, StepReward, require_verdict
-from trainers.rewards.parts import no_op, repeated_action, revisited_state
+from trainers.rewards.states import no_op, repeated_action, revisited_state
 from trajectories.records import Trajectory
 
 
