@@ -56,18 +56,22 @@ class TrialResult:
 
     Attributes:
         gain: progress of the task that it made, negative where it undid some.
-        after: the screen behind it.
+        after: the screen behind it; None if nobody looked.
     """
 
     gain: float
-    after: Screenshot
+    after: Screenshot | None = None
 
 
 class Trial(Protocol):
     """Tries actions at the present state and takes them back."""
 
     async def try_all(
-        self, agent: HierarchicalAgent, observation: Observation, candidates: Sequence[Candidate]
+        self,
+        agent: HierarchicalAgent,
+        observation: Observation,
+        planned: Sequence[RoleCompletion],
+        candidates: Sequence[Candidate],
     ) -> list[TrialResult]:
         """One result per candidate, in order; the world is afterwards as it was."""
         ...
@@ -89,7 +93,7 @@ class ForesightAgent:
         Args:
             agent: whose decisions are executed and remembered.
             fan_at: how much to sample in an update, by its number.
-            trial: tries probes and actions; None where the world cannot be restored, or need not be.
+            trial: tries probes and actions; None where a recorded expert tells what they achieve.
             judge: judges subgoals; None for nobody.
         """
         self._agent = agent
@@ -126,14 +130,16 @@ class ForesightAgent:
         decision = self._agent.take(observation, planned[0], actions[0].completion if actions else None)
         screens: dict[int, Screenshot] = {}
         if self._trial is not None:
-            results = await self._trial.try_all(self._agent, observation, [*probes, *actions])
-            tried = [
+            every = [*probes, *actions]
+            results = await self._trial.try_all(self._agent, observation, planned, every)
+            every = [
                 replace(each, measured={GAIN: result.gain})
-                for each, result in zip([*probes, *actions], results, strict=True)
+                for each, result in zip(every, results, strict=True)
             ]
-            probes, actions = tried[: len(probes)], tried[len(probes) :]
-            for probe, result in zip(probes, results, strict=False):
-                screens.setdefault(probe.branch, result.after)
+            for each, result in zip(probes, results, strict=False):
+                if result.after is not None:
+                    screens.setdefault(each.branch, result.after)
+            probes, actions = every[: len(probes)], every[len(probes) :]
         if self._judge is not None and fan.subgoals > 1:
             judged = (self._judged(observation, each, probes, screens) for each in subgoals)
             subgoals = list(await asyncio.gather(*judged))

@@ -10,7 +10,8 @@ is this project's: both hold what was really executed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gui_agent.actions import Action
@@ -182,6 +183,19 @@ class HierarchicalAgent:
         if pending.acted is not None:
             words = pending.acted.completion.text
             self._acted.append(Turn(screenshot=screenshot, response=words, goal=pending.subgoal))
+
+    def fork(self, name: str) -> HierarchicalAgent:
+        """A copy that goes on from here by itself, with the most likely words; this agent is left as it is.
+
+        Args:
+            name: tells the requests of the copy from those of other copies.
+        """
+        twin = copy.copy(self)
+        twin._context = replace(self._context, episode_id=f"{self._context.episode_id}/{name}")
+        twin._planned, twin._acted = list(self._planned), list(self._acted)
+        twin._planner_params = replace(self._planner_params, temperature=0.0)
+        twin._actor_params = replace(self._actor_params, temperature=0.0)
+        return twin
 
     def planner_prompt(self, observation: Observation) -> Prompt:
         """What the planner is asked at the present step; changes nothing."""

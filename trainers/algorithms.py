@@ -28,6 +28,7 @@ from trainers.advantages import (
     UiS1OfflineOptions,
     UiS1Options,
 )
+from trainers.advantages.foresight import ForesightOptions
 from trainers.config import Compat, RLConfig
 
 _KIND: Final = "algorithm"
@@ -50,6 +51,8 @@ class Need(StrEnum):
     """Snapshots of the world, to go on from."""
     SECOND_MODEL = "second model"
     """Another model, to judge or to compare with."""
+    HIERARCHY = "planner and actor"
+    """A hierarchical agent: subgoals to compare."""
 
 
 class AlgorithmOptions(Protocol):
@@ -207,6 +210,16 @@ ALGORITHMS: Final[dict[str, AlgorithmEntry]] = {
         ),
         needs=(Need.GROUP, Need.STATE_KEYS, Need.NEXT_STATE_KEYS),
         use="outcome rewards alone, and siblings that share steps before they part",
+    ),
+    "foresight": AlgorithmEntry(
+        options=ForesightOptions,
+        summary="subgoals at one state by what the actor then achieves, and actions under one subgoal",
+        paper=Paper(
+            title="Hi-Agent: Hierarchical Vision-Language Agents for Mobile Device Control",
+            arxiv="2510.14388",
+        ),
+        needs=(Need.GROUP, Need.HIERARCHY),
+        use="joint training of planner and actor; live, on devices that can be restored",
     ),
 }
 

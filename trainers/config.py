@@ -326,6 +326,10 @@ class RLConfig(LearnerConfig):
         """Roles whose responses are learnt from in an update, counted from 0."""
         return get_schedule(self.schedule).roles(update) - self.frozen_roles
 
+    def resting_roles(self, update: int) -> frozenset[AgentRole]:
+        """The others: frozen, or not their turn."""
+        return frozenset({AgentRole.PLANNER, AgentRole.ACTOR}) - self.learning_roles(update)
+
     def _check_schedule(self) -> None:
         schedule = get_schedule(self.schedule)
         if schedule == get_schedule("simultaneous"):

@@ -20,7 +20,7 @@ and judge. Its weights and its exact terms could not be read: those here are CES
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,9 +38,11 @@ from trainers.config import Compat
 from trainers.credit import ScoredGroup
 from trainers.rewards import StepReward, ui_s1_step_reward
 from trainers.rows import Row
-from trainers.schedule import Schedule
 from trainers.sources import Group
 from trajectories.records import Step, Trajectory
+
+Learning = Callable[[int], frozenset[AgentRole]]
+"""The roles that learn in an update, by its number."""
 
 _FLAT: Final = 1e-6
 _KEEP_ALL: Final = -1
@@ -236,11 +238,11 @@ class ForesightCredit:
     `filter_std`. Its flat groups make no rows: their advantages would be 0.
     """
 
-    def __init__(self, reward: ForesightReward, schedule: Schedule, *, filter_std: float) -> None:
-        """Credit by `reward`, to the roles whose turn it is."""
+    def __init__(self, reward: ForesightReward, learning: Learning, *, filter_std: float) -> None:
+        """Credit by `reward`, to the roles that `learning` names for an update."""
         self._reward = reward
         self._estimator = reward.options.build(Compat.PAPER)
-        self._schedule = schedule
+        self._learning = learning
         self._filter_std = filter_std
 
     def score(self, group: Group) -> ScoredGroup:
@@ -250,7 +252,7 @@ class ForesightCredit:
             trajectory = record.trajectory
             found = [self._reward.at(trajectory, step) for step in trajectory.steps]
             rewards.append(tuple(_mean_reward(groups) for groups in found))
-            learning = self._schedule.roles(trajectory.update)
+            learning = self._learning(trajectory.update)
             deviations += [g.deviation for groups in found for g in groups if g.key.role in learning]
         solved = tuple(record.trajectory.succeeded for record in group.records)
         return ScoredGroup(group=group, rewards=tuple(rewards), spread=max(deviations), solved=solved)
@@ -261,7 +263,7 @@ class ForesightCredit:
 
     def rows(self, groups: Sequence[ScoredGroup], *, update: int) -> list[Row]:
         """One row per candidate of the roles that learn in this update, flat groups left out."""
-        learning = self._schedule.roles(update)
+        learning = self._learning(update)
         found = [
             group
             for scored in groups

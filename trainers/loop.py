@@ -191,8 +191,8 @@ class TrainingLoop:
         before = self._policy.counters
         sampled = await self._sample_groups()
         every_row = self._credit.rows(sampled.kept, update=self._update)
-        limit, frozen = self._config.max_prompt_length, self._config.frozen_roles
-        learning = [row for row in every_row if row.role not in frozen]
+        limit, resting = self._config.max_prompt_length, self._config.resting_roles(self._update)
+        learning = [row for row in every_row if row.role not in resting]
         rows = [row for row in learning if len(row.prompt_token_ids) <= limit]
         screenshots = _screenshots(sampled.kept)
         learnt = await self._policy.run(lambda: self._learn(rows, screenshots))

@@ -41,6 +41,7 @@ def sampling_metrics(
         **_reward_parts(scored),
         **_outcomes(trajectories, kind),
         "completions/mean_length": _mean([len(completion.token_ids) for completion in completions]),
+        "completions/sampled": sum(step.num_samples for step in steps),
         "completions/parse_errors": _mean([isinstance(step.requested, ParseError) for step in steps]),
         f"{kind}/episodes": len(trajectories),
         f"{kind}/steps_mean": _mean([len(trajectory.steps) for trajectory in trajectories]),

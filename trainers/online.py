@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from gui_agent.device import DeviceFactory, Task
 from gui_agent.errors import ConfigError
+from trainers.algorithms import configured_algorithm
 from trainers.config import FaultStrategy, OnlineConfig
-from trainers.credit import EstimatorCredit
 from trainers.loop import TrainResult
-from trainers.requirements import check_algorithm, check_live_states
+from trainers.methods import open_method
+from trainers.requirements import check_algorithm, check_live_states, check_restorable
 from trainers.rewards import SAMPLING_LIMIT, Need, get_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
@@ -45,30 +46,32 @@ async def train_online(
             f"reward is {config.reward!r}, which compares each step with an expert's, and live episodes have "
             "none; use task, task_progress, or process with parts that need no expert"
         )
-    credit = EstimatorCredit(config, by_outcome=True)
-    check_algorithm(config, credit.algorithm, online=True)
+    algorithm = configured_algorithm(config)
+    check_algorithm(config, algorithm, online=True)
     if tasks:
-        await check_live_states(credit.algorithm, devices, tasks[0])
-    training = Training.load(config, build_agents=build_agents)
+        await check_live_states(algorithm, devices, tasks[0])
+    await check_restorable(algorithm, devices)
     retries = config.max_fault_retries if config.fault_strategy is FaultStrategy.RETRY else 0
-    source = TaskGroups(
-        tasks,
-        devices,
-        training.agent_for,
-        training.policy,
-        kind="online",
-        num_generations=config.num_generations,
-        seed=config.seed,
-        max_concurrency=config.max_concurrency,
-        max_attempts=1 + retries,
-        time_limit_s=config.episode_timeout_s,
-        record_elements=credit.algorithm.needs_elements,
-        labels=EpisodeLabels(
-            suite=config.suite,
-            split="train",
-            policy_name=config.model,
-            device_name="live",
-            source={SAMPLING_LIMIT: config.max_completion_length},
-        ),
-    )
-    return await training.run(source, credit, evaluator_for=evaluator_for)
+    async with open_method(config, build_agents=build_agents) as method:
+        training = Training.load(config, build_agents=method.build_agents)
+        source = TaskGroups(
+            tasks,
+            devices,
+            training.agent_for,
+            training.policy,
+            kind="online",
+            num_generations=method.episodes_per_group,
+            seed=config.seed,
+            max_concurrency=config.max_concurrency,
+            max_attempts=1 + retries,
+            time_limit_s=config.episode_timeout_s,
+            record_elements=algorithm.needs_elements,
+            labels=EpisodeLabels(
+                suite=config.suite,
+                split="train",
+                policy_name=config.model,
+                device_name="live",
+                source={SAMPLING_LIMIT: config.max_completion_length},
+            ),
+        )
+        return await training.run(source, method.credit, evaluator_for=evaluator_for)

@@ -20,6 +20,7 @@ _LINE: Final = {
     "loss": "loss",
     "grad_norm": "grad_norm",
     "rows": "rows",
+    "completions/sampled": "sampled",
     "sampling/sampling_logp_difference/max": "logp_difference",
     "eval/live_success": "live_success",
 }
@@ -29,6 +30,7 @@ _MAIN: Final = (
     "reward_std",
     "frac_reward_zero_std",
     "rows",
+    "completions/sampled",
     "loss",
     "kl",
     "entropy",

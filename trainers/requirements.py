@@ -6,10 +6,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Final
 
+from gui_agent.agent_spec import AgentKind
 from gui_agent.device import DeviceFactory, Task
 from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Observation
+from gui_agent.trial import restorable
 from trainers.advantages import Anchor, AnchorOptions
+from trainers.advantages.foresight import ForesightOptions, JudgeName
 from trainers.algorithms import Algorithm, Need
 from trainers.config import RLConfig, SemiOnlineConfig
 from trainers.rewards import get_reward
@@ -44,11 +47,47 @@ def check_algorithm(config: RLConfig, algorithm: Algorithm, *, online: bool) -> 
             f"only the outcome; use a reward that judges steps ({steps}), or an algorithm that shares the "
             "outcome out (gigpo, salt, grpo)"
         )
+    if isinstance(algorithm.options, ForesightOptions):
+        _check_foresight(config, algorithm.options, online=online)
     if Need.NEXT_STATE_KEYS in needs and isinstance(config, SemiOnlineConfig) and config.single_step:
         raise ConfigError(
             f"algorithm {name!r} needs the state that follows each step, and with single_step none does; use "
             "ui_s1_offline, or whole episodes (single_step false)"
         )
+
+
+def _check_foresight(config: RLConfig, options: ForesightOptions, *, online: bool) -> None:
+    if config.agent is not AgentKind.HIERARCHICAL:
+        raise ConfigError(
+            "algorithm 'foresight' compares the subgoals of a planner, and a flat agent has none; say "
+            "--agent hierarchical"
+        )
+    if not online and (options.judge is JudgeName.PROGRESS or options.lookahead):
+        given = f"lookahead={options.lookahead}" if options.lookahead else "judge=progress"
+        raise ConfigError(
+            f"foresight:{given} tries actions and takes them back, and a recording goes one way only; leave "
+            "it out, or train online on devices that can be restored"
+        )
+    for name in ("filter_solve_rate", "solved_reward", "replay_successes", "scale_informative"):
+        if getattr(config, name):
+            raise ConfigError(
+                f"{name} compares whole episodes of one task, and foresight plays one of each; leave it out"
+            )
+
+
+async def check_restorable(algorithm: Algorithm, devices: DeviceFactory) -> None:
+    """Refuse live devices that cannot take back what an algorithm tries; one that breaks says nothing.
+
+    Raises:
+        ConfigError: so they are.
+    """
+    if not isinstance(algorithm.options, ForesightOptions):
+        return
+    try:
+        async with devices.lease() as device:
+            restorable(device)
+    except DeviceError as error:
+        warnings.warn(f"whether devices can be restored could not be found out: {error}", stacklevel=2)
 
 
 def _check_lone_episodes(config: RLConfig, algorithm: Algorithm) -> None:

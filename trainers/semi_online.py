@@ -10,10 +10,10 @@ from gui_agent.agent_spec import AgentKind
 from gui_agent.errors import ConfigError
 from gui_agent.hierarchy import PatchSubgoal
 from gui_agent.matching import get_matcher
-from trainers.algorithms import get_algorithm
+from trainers.algorithms import configured_algorithm, get_algorithm
 from trainers.config import SemiOnlineConfig
-from trainers.credit import EstimatorCredit
 from trainers.loop import TrainResult
+from trainers.methods import open_method
 from trainers.recordings import chosen_trajectories, successful
 from trainers.requirements import check_algorithm, check_recorded_states
 from trainers.rewards import SAMPLING_LIMIT, Need, get_reward
@@ -44,16 +44,17 @@ async def train_semi_online(
 
     Source: UI-S1, arXiv:2509.11543, algorithm 1.
     """
-    credit = EstimatorCredit(config)
-    check_algorithm(config, credit.algorithm, online=False)
+    algorithm = configured_algorithm(config)
+    check_algorithm(config, algorithm, online=False)
     _check_reward(config)
     tasks = replay_tasks(config)
-    check_recorded_states(credit.algorithm, tasks)
+    check_recorded_states(algorithm, tasks)
     _check_thoughts(config, tasks)
-    get_matcher(config.matcher)  # a mistake in its name should not cost the time of loading
-    training = Training.load(config, build_agents=build_agents)
-    source = replay_groups(config, tasks, training)
-    return await training.run(source, credit, evaluator_for=evaluator_for)
+    matcher = get_matcher(config.matcher)  # a mistake in its name should not cost the time of loading
+    async with open_method(config, build_agents=build_agents, matcher=matcher) as method:
+        training = Training.load(config, build_agents=method.build_agents)
+        source = replay_groups(config, tasks, training, num_generations=method.episodes_per_group)
+        return await training.run(source, method.credit, evaluator_for=evaluator_for)
 
 
 def _check_reward(config: SemiOnlineConfig) -> None:
@@ -98,8 +99,21 @@ def _check_subgoals(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> No
         warnings.warn(f"{words}; patches there go without", stacklevel=3)
 
 
-def replay_groups(config: SemiOnlineConfig, tasks: Sequence[ReplayTask], training: Training) -> TaskGroups:
-    """Groups of replays, every one with the patch budget and the matcher of `config`."""
+def replay_groups(
+    config: SemiOnlineConfig,
+    tasks: Sequence[ReplayTask],
+    training: Training,
+    *,
+    num_generations: int | None = None,
+) -> TaskGroups:
+    """Groups of replays, every one with the patch budget and the matcher of `config`.
+
+    Args:
+        config: of the training.
+        tasks: what is replayed.
+        training: brings agents and their policy.
+        num_generations: replays of one recording; as `config` says if None.
+    """
     matcher = get_matcher(config.matcher)
     kind = "offline" if config.single_step else "semi_online"
     return TaskGroups(
@@ -108,7 +122,7 @@ def replay_groups(config: SemiOnlineConfig, tasks: Sequence[ReplayTask], trainin
         training.agent_for,
         training.policy,
         kind=kind,
-        num_generations=config.num_generations,
+        num_generations=num_generations or config.num_generations,
         seed=config.seed,
         max_concurrency=config.max_concurrency,
         record_elements=get_algorithm(config.algorithm).needs_elements,

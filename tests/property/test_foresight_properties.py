@@ -109,7 +109,7 @@ def rows_of(
     trajectories: list[Trajectory], schedule: str = "simultaneous", mode: NormMode = NormMode.MEAN_STD_NORM
 ) -> list[Row]:
     reward = ForesightReward(options=ForesightOptions(mode=mode), matcher=MATCHER)
-    credit = ForesightCredit(reward, get_schedule(schedule), filter_std=0.0)
+    credit = ForesightCredit(reward, get_schedule(schedule).roles, filter_std=0.0)
     scored = [credit.score(group_of(trajectory)) for trajectory in trajectories]
     return credit.rows([each for each in scored if credit.keep(each)], update=0)
 
@@ -214,12 +214,12 @@ def test_a_trunk_without_spread_for_those_who_learn_is_left_out() -> None:
         ("simultaneous", 0.3, True), ("simultaneous", 0.5, False), ("actor_only", 0.0, False),
         ("actor_only", -1, True), ("staged:actor_updates=1", 0.0, False),
     ]:  # fmt: skip
-        credit = ForesightCredit(reward, get_schedule(schedule), filter_std=threshold)
+        credit = ForesightCredit(reward, get_schedule(schedule).roles, filter_std=threshold)
         scored = credit.score(group_of(trajectory))
         assert credit.keep(scored) is kept
         assert scored.rewards[0][0].parts == pytest.approx({"planner_format": 0.1, "planner_execution": 0.45})
     later = dataclasses.replace(trajectory, update=1)
-    assert ForesightCredit(reward, get_schedule("staged:actor_updates=1"), filter_std=0.0).score(
+    assert ForesightCredit(reward, get_schedule("staged:actor_updates=1").roles, filter_std=0.0).score(
         group_of(later)
     ).spread == pytest.approx(0.45)
 
