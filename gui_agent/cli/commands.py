@@ -83,6 +83,14 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.serve:Serve",
         summary="serve a model over an OpenAI-compatible HTTP endpoint",
     ),
+    "devices list": Entry(
+        target="gui_agent.cli.devices_command:DevicesList",
+        summary="list connected phones and emulators",
+    ),
+    "devices doctor": Entry(
+        target="gui_agent.cli.devices_command:DevicesDoctor",
+        summary="check what a phone needs for an agent to use it",
+    ),
     "env": Entry(
         target="gui_agent.cli.env:Env",
         summary="report versions, devices, browsers, GPUs and the machine",

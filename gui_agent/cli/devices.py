@@ -9,7 +9,7 @@ from typing import Final
 from devices.registry import resolve_devices
 from gui_agent.device import Closeable, DeviceFactory, TaskSource
 
-_DEFAULT_DEVICES: Final = {"phone": "phone:64", "miniwob": "browser:2"}
+_DEFAULT_DEVICES: Final = {"phone": "phone:64", "miniwob": "browser:2", "android": "android:all"}
 
 
 def default_devices(suite: str) -> str:
@@ -23,7 +23,7 @@ async def open_devices(devices: str, suite: TaskSource) -> AsyncIterator[DeviceF
     """The factory of that name, ended at the end.
 
     Args:
-        devices: such as phone:4 or browser:2; empty takes the default of the suite's world.
+        devices: such as phone:4, browser:2 or android:SERIAL; empty takes the default of the suite's world.
         suite: what will run on them.
 
     Raises:
