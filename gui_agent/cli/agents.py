@@ -1,16 +1,21 @@
-"""From the words of a command line to a policy, a prompt format and agents."""
+"""From the words of a command line to policies, formats and agents."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from gui_agent.agent import FlatAgent
-from gui_agent.device import Device, DeviceFactory
+from gui_agent.agent_spec import AgentFor, AgentKind, AgentSpec
+from gui_agent.device import DeviceFactory
 from gui_agent.errors import ConfigError
-from gui_agent.formats.registry import get_format
+from gui_agent.policies.batcher import LockStep
+from gui_agent.policies.by_role import PolicyByRole
 from gui_agent.policy import ImageBudget, Policy, SamplingParams
+
+if TYPE_CHECKING:
+    from gui_agent.policies.transformers_model import VisionLanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +23,22 @@ class AgentOptions:
     """Which model acts, and how it is asked.
 
     Attributes:
-        model: folder or hub name of a Qwen2.5-VL or Qwen3-VL checkpoint.
+        kind: flat, or hierarchical: a planner writes a subgoal for each step and an actor executes it;
+            `--agent hierarchical` is short for it.
+        model: folder or hub name of a Qwen2.5-VL or Qwen3-VL checkpoint, or of the adapters of a planner and
+            an actor.
         endpoint: base URL of an OpenAI-compatible server to ask instead, such as
             http://127.0.0.1:8000/v1; `model` is then the name that the server knows.
         api_key_env: environment variable that holds the key of the endpoint; no key is sent when empty.
         image_factor: the endpoint's model sees pictures resized to multiples of this: 28 for Qwen2.5-VL, 32
             for Qwen3-VL; 0 takes what the endpoint says, or 28.
         format: prompt format, with options after a colon, such as compact:snap_px=8.
+        planner: another model that plans, for a hierarchical agent: a folder or hub name, or an endpoint and
+            the model's name there, such as http://127.0.0.1:8000/v1#planner; empty lets `model` plan too.
+        planner_format: planner format, with options after a colon; empty takes compact beside a compact
+            `format`, else hi_agent.
+        actor_history: earlier steps that a planner's actor is reminded of, at most; -1 leaves that to its
+            format, 0 shows it the screen and the subgoal alone.
         temperature: of sampling; 0 takes the most likely token.
         max_completion_length: tokens of one response.
         max_batch_size: rows computed at once by a local model.
@@ -32,11 +46,15 @@ class AgentOptions:
         dtype: float32, bfloat16 or float16.
     """
 
+    kind: AgentKind = AgentKind.FLAT
     model: str = ""
     endpoint: str = ""
     api_key_env: str = ""
     image_factor: int = 0
     format: str = "ui_s1"
+    planner: str = ""
+    planner_format: str = ""
+    actor_history: int = -1
     temperature: float = 0.0
     max_completion_length: int = 512
     max_batch_size: int = 64
@@ -50,31 +68,73 @@ class AgentOptions:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
 
+        if self.planner and self.kind is AgentKind.FLAT:
+            raise ConfigError("planner is set, but a flat agent has none; say --agent hierarchical")
+
     def require_model(self) -> None:
         """Check what can be checked without loading anything.
 
         Raises:
-            ConfigError: no model is named, or the format is not known.
+            ConfigError: no model is named, or a format is not known.
         """
         if not self.model:
             raise ConfigError("no model: give --agent.model with a folder, a hub name or a served name")
-        get_format(self.format)
+        self.spec.check()
 
     @property
     def params(self) -> SamplingParams:
         """How responses are sampled."""
         return SamplingParams(temperature=self.temperature, max_new_tokens=self.max_completion_length)
 
+    @property
+    def spec(self) -> AgentSpec:
+        """The agent, short of its models."""
+        return AgentSpec(
+            kind=self.kind,
+            format=self.format,
+            planner_format=self.planner_format,
+            params=self.params,
+            actor_history=self.actor_history,
+        )
+
+    @property
+    def planner_options(self) -> AgentOptions:
+        """The same for the model that plans."""
+        if not self.planner.startswith(("http://", "https://")):
+            return replace(self, model=self.planner, endpoint="", planner="")
+        endpoint, _, name = self.planner.partition("#")
+        if not name:
+            raise ConfigError(
+                f"planner is {self.planner!r}; write the model's name at the endpoint behind it, as in "
+                "http://127.0.0.1:8000/v1#planner"
+            )
+        return replace(self, model=name, endpoint=endpoint, planner="")
+
 
 @asynccontextmanager
 async def open_policy(options: AgentOptions, *, lock_step: bool = False) -> AsyncIterator[Policy]:
-    """Load the local model, or connect to the endpoint, for the time of a command.
+    """Load the local models, or connect to their endpoints, for the time of a command.
 
     Args:
-        options: which model.
+        options: which models; a planner of its own is behind the same policy, told apart by role.
         lock_step: batch what all episodes ask for, for devices that answer at once; see `Batcher`.
+
+    Raises:
+        ConfigError: a model cannot be loaded, or has a planner where a flat agent is asked for.
     """
     options.require_model()
+    shared = LockStep()
+    async with AsyncExitStack() as opened:
+        actor = await opened.enter_async_context(_open_one(options, lock_step, shared))
+        if not options.planner:
+            yield actor
+            return
+        planner = await opened.enter_async_context(_open_one(options.planner_options, lock_step, shared))
+        yield PolicyByRole(actor=actor, planner=planner)
+
+
+@asynccontextmanager
+async def _open_one(options: AgentOptions, lock_step: bool, shared: LockStep) -> AsyncIterator[Policy]:
     if options.endpoint:
         from gui_agent.policies.openai_http import Endpoint, OpenAIPolicy
 
@@ -93,11 +153,30 @@ async def open_policy(options: AgentOptions, *, lock_step: bool = False) -> Asyn
     from gui_agent.policies.transformers_policy import TransformersPolicy
 
     model = load_model(options.model, dtype=options.dtype, device=options.device)
-    policy = TransformersPolicy(model, deterministic=lock_step, max_batch_rows=options.max_batch_size)
+    policy = TransformersPolicy(
+        model,
+        deterministic=lock_step,
+        max_batch_rows=options.max_batch_size,
+        adapter_of_role=_roles(model, options),
+        lock_step=shared,
+    )
     try:
         yield policy
     finally:
         policy.close()
+
+
+def _roles(model: VisionLanguageModel, options: AgentOptions) -> dict[str, str]:
+    """Which adapter of a model speaks for which role."""
+    from gui_agent.policies.transformers_roles import adapter_of_role
+
+    roles = {role.value: adapter for role, adapter in adapter_of_role(model.adapters).items()}
+    if roles and options.kind is AgentKind.FLAT:
+        raise ConfigError(
+            f"{options.model} holds the adapters of a planner and an actor, of which a flat agent would use "
+            "one; say --agent hierarchical"
+        )
+    return roles
 
 
 def lock_step_devices(factory: DeviceFactory, policy: Policy) -> DeviceFactory:
@@ -105,16 +184,11 @@ def lock_step_devices(factory: DeviceFactory, policy: Policy) -> DeviceFactory:
     from gui_agent.policies.transformers_policy import TransformersPolicy
     from trainers.sources import LockStepFactory
 
-    if isinstance(policy, TransformersPolicy):
+    if isinstance(policy, TransformersPolicy | PolicyByRole):
         return LockStepFactory(devices=factory, policy=policy)
     return factory
 
 
-def flat_agent_for(policy: Policy, options: AgentOptions) -> Callable[[Device], FlatAgent]:
+def agents_for(policy: Policy, options: AgentOptions) -> AgentFor:
     """A function that makes one agent for each episode."""
-    prompt_format = get_format(options.format, image_budget=policy.image_budget)
-
-    def agent_for(device: Device) -> FlatAgent:
-        return FlatAgent(policy, prompt_format, params=options.params)
-
-    return agent_for
+    return options.spec.agent_for(policy)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from devices.registry import resolve_suite
 from eval.live import evaluation_tasks, training_tasks
 from gui_agent.agent import Agent
-from gui_agent.cli.agents import AgentOptions, flat_agent_for, open_policy
+from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
 from gui_agent.cli.devices import default_devices, open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
@@ -114,7 +114,7 @@ class Collect:
             if not self.agent.model:
                 return await self._collect(source, factory, demonstrator_for, "oracle")
             async with open_policy(self.agent) as policy:
-                agent_for = flat_agent_for(policy, self.agent)
+                agent_for = agents_for(policy, self.agent)
                 return await self._collect(source, factory, agent_for, self.agent.model)
 
     async def _collect(

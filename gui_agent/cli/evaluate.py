@@ -17,7 +17,7 @@ from devices.registry import resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score
 from eval.responses import count_responses
 from gui_agent import __version__
-from gui_agent.cli.agents import AgentOptions, flat_agent_for, lock_step_devices, open_policy
+from gui_agent.cli.agents import AgentOptions, agents_for, lock_step_devices, open_policy
 from gui_agent.cli.collect import progress_bar
 from gui_agent.cli.config import plain
 from gui_agent.cli.devices import open_devices
@@ -210,7 +210,7 @@ class EvalRun:
             episodes = collect_episodes(
                 group_jobs(tasks, seed=self.seed, prefix=f"{what}-"),
                 lock_step_devices(factory, policy),
-                flat_agent_for(policy, self.agent),
+                agents_for(policy, self.agent),
                 concurrency=max(1, min(factory.capacity, _CONCURRENCY)),
                 ordered=True,
                 labels=EpisodeLabels(suite=self.suite, split="eval", policy_name=self.agent.model),

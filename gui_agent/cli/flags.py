@@ -131,7 +131,12 @@ class _Reader:
             return
         section: OptionPath = tuple(flag.removeprefix("--").replace("-", "_").split("."))
         if section in self.schema.sections:
-            self._switch_off(section, flag, value if value is not None else self._value(flag))
+            text = value if value is not None else self._value(flag)
+            kind = self.schema.short_for(section)
+            if kind is not None and text not in ("none", "null"):
+                self._set_text(kind, [text], flag)
+            else:
+                self._switch_off(section, flag, text)
             return
         option = option_for(flag, self.schema)
         if is_sequence(option.annotation) or is_mapping(option.annotation):

@@ -224,6 +224,9 @@ def _read_key(path: Path, here: OptionPath, node: yaml.Node, mark: str, schema: 
         return {here: Setting(value=checked, source=mark)}
     if here not in schema.sections:
         raise ConfigError(f"{mark}: unknown key {name!r}; {_suggest(here, schema)}")
+    kind = schema.short_for(here)
+    if kind is not None and isinstance(node, yaml.ScalarNode) and not _is_null(node):
+        return _read_key(path, kind.path, node, mark, schema)
     if _is_null(node) and schema.sections[here].optional:
         return {here: Setting(value=None, source=mark)}
     return _read(path, node, schema, here)
@@ -262,7 +265,7 @@ def _knows(schema: Schema, node: yaml.Node, here: OptionPath) -> bool:
     if here not in schema.sections:
         return False
     if not isinstance(node, yaml.MappingNode):
-        return schema.sections[here].optional
+        return schema.sections[here].optional or schema.short_for(here) is not None
     return all(_knows(schema, value, (*here, str(key.value).replace("-", "_"))) for key, value in node.value)
 
 

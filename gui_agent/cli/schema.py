@@ -84,6 +84,10 @@ class Schema:
     options: dict[OptionPath, Option]
     sections: dict[OptionPath, Section]
 
+    def short_for(self, section: OptionPath) -> Option | None:
+        """The option that a bare value of a section sets, its `kind`: `--agent hierarchical`."""
+        return self.options.get((*section, "kind")) if section in self.sections else None
+
     def keys_below(self, path: OptionPath) -> list[str]:
         """Names that may follow a section's path."""
         paths = [*self.options, *self.sections]

@@ -11,6 +11,7 @@ from typing import Literal
 from gui_agent.cli.config import option
 from gui_agent.errors import ConfigError
 from gui_agent.policies.openai_http import is_loopback
+from gui_agent.policies.transformers_roles import RoleFolder
 from gui_agent.policy import Policy
 
 
@@ -22,7 +23,8 @@ class Serve:
     tokens. It is reachable from this computer only, unless told otherwise and given a key.
 
     Attributes:
-        model: folder of a Qwen2.5-VL or Qwen3-VL checkpoint, or its name on the hub.
+        model: folder of a Qwen2.5-VL or Qwen3-VL checkpoint, or its name on the hub; or a folder with the
+            adapters of a planner and an actor, which are then served under these names.
         adapters: LoRA adapters to serve, each under its own name: `planner=runs/a/planner`.
         name: name of the model in requests; the folder's name when empty.
         host: address to listen on.
@@ -53,7 +55,9 @@ class Serve:
 
     def served_names(self) -> tuple[str, ...]:
         """What requests call the model, or its adapters."""
-        return tuple(self.adapters) or (self.name or self.model.resolve().name,)
+        roles = RoleFolder.read(self.model)
+        adapters = tuple(self.adapters) or (tuple(roles.adapters) if roles else ())
+        return adapters or (self.name or self.model.resolve().name,)
 
     def dry_run(self) -> int:
         """Check the key, the address and the checkpoint's configuration; load no weights."""
@@ -61,7 +65,8 @@ class Serve:
         self._listen().close()
         from gui_agent.policies.transformers_loading import load_config
 
-        load_config(self._location())
+        roles = RoleFolder.read(self.model)
+        load_config(roles.base_model if roles else self._location())
         print(f"would serve {', '.join(self.served_names())} on {self.host}:{self.port}")
         return 0
 
@@ -109,7 +114,7 @@ class Serve:
             # Requests of strangers have no common order: whatever waits is served.
             deterministic=False,
             max_batch_rows=self.max_batch_rows,
-            adapter_of_role={adapter: adapter for adapter in self.adapters},
+            adapter_of_role={adapter: adapter for adapter in model.adapters},
         )
 
     def _api_key(self) -> str | None:

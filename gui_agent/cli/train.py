@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from devices.registry import draw_labelled_screens, resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
-from gui_agent.agent import FlatAgent
+from gui_agent.agent_spec import AgentSpec
 from gui_agent.cli.agents import lock_step_devices
 from gui_agent.cli.devices import open_devices
 from gui_agent.cli.folders import make_folder
@@ -157,7 +157,7 @@ class Sft(SFTConfig):
 
     def dry_run(self) -> int:
         """Check names and folders."""
-        return _preview(self, self.data, self.format)
+        return _preview(self, self.data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +202,7 @@ class SemiOnline(SemiOnlineConfig):
             from trainers.semi_online import replay_tasks
 
             check_recorded_states(algorithm, replay_tasks(self))
-        return _preview(self, self.data, self.format)
+        return _preview(self, self.data)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,8 +211,7 @@ class LiveHook:
 
     suite: str
     episodes_per_template: int
-    format: str
-    max_completion_length: int
+    agent: AgentSpec
     seed: int
 
     @classmethod
@@ -232,8 +231,10 @@ class LiveHook:
         return cls(
             suite=suite,
             episodes_per_template=episodes_per_template,
-            format=config.format,
-            max_completion_length=config.max_completion_length,
+            agent=replace(
+                config.agent_spec,
+                params=SamplingParams(temperature=0.0, max_new_tokens=config.max_completion_length),
+            ),
             seed=config.seed,
         )
 
@@ -250,13 +251,11 @@ class LiveHook:
     async def _score(self, policy: TransformersPolicy) -> LiveScore:
         suite = resolve_suite(self.suite)
         tasks = evaluation_tasks(suite, self.episodes_per_template)
-        params = SamplingParams(temperature=0.0, max_new_tokens=self.max_completion_length)
-        prompt_format = get_format(self.format, image_budget=policy.image_budget)
         async with open_devices("", suite) as factory:
             records = collect_episodes(
                 group_jobs(tasks, seed=self.seed, prefix="eval-"),
                 lock_step_devices(factory, policy),
-                lambda device: FlatAgent(policy, prompt_format, params=params),
+                self.agent.agent_for(policy),
                 concurrency=factory.capacity,
                 ordered=True,
                 track_progress=False,
@@ -283,8 +282,8 @@ def _require_data(data: Path) -> None:
         raise ConfigError("no data: give --data with a trajectory store, such as gui-agent collect writes")
 
 
-def _preview(config: LearnerConfig, data: Path, prompt_format: str) -> int:
-    get_format(prompt_format)
+def _preview(config: SFTConfig | SemiOnlineConfig, data: Path) -> int:
+    config.agent_spec.check()
     _require_data(data)
     store = TrajectoryStore.open(data)
     print(f"would train {config.model} on {len(store)} trajectories of {data} into {config.output_dir}")
@@ -322,7 +321,7 @@ class Online(OnlineConfig):
 
     def dry_run(self) -> int:
         """Check names."""
-        get_format(self.format)
+        self.agent_spec.check()
         check_algorithm(self, configured_algorithm(self), online=True)
         tasks = self._tasks(resolve_suite(self.suite))
         print(f"would train {self.model} on {len(tasks)} instances of {self.suite} into {self.output_dir}")
