@@ -39,9 +39,9 @@ def training_tasks(source: TaskSource, count: int, *, seed: int) -> list[Task]:
     return tasks[:count]
 
 
-def evaluation_tasks(source: TaskSource, per_template: int) -> list[Task]:
-    """`per_template` instances of every template that training never draws."""
-    seeds = range(EVALUATION_SEED_START, EVALUATION_SEED_START + per_template)
+def evaluation_tasks(source: TaskSource, per_template: int, *, first: int = 0) -> list[Task]:
+    """`per_template` instances of every template that training never draws, from number `first` on."""
+    seeds = range(EVALUATION_SEED_START + first, EVALUATION_SEED_START + first + per_template)
     return [source.task(template, seed) for seed in seeds for template in source.templates]
 
 
