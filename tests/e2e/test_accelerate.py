@@ -6,15 +6,19 @@ Run as a program, this file is one of the processes, started by `accelerate laun
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from trainers.config import SemiOnlineConfig
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,17 @@ def test_a_whole_iteration_is_shared(results: dict[str, Path]) -> None:
         assert two[name] == pytest.approx(one[name], rel=1e-5, abs=1e-6), name
 
 
+def test_a_stored_success_reaches_every_process(results: dict[str, Path]) -> None:
+    """Only the first process has the store; the groups of the second fail, too."""
+    from trainers.metrics import read_metrics
+
+    one, two = (read_metrics(results[name] / "rapo" / "metrics.jsonl") for name in ("one", "two"))
+    assert [line["rapo/replayed"] for line in one] == [line["rapo/replayed"] for line in two] == [0, 2]
+    for name in ("rows", "reward", "grad_norm", "importance_ratio/mean"):
+        assert two[1][name] == pytest.approx(one[1][name], rel=1e-4, abs=1e-6), name
+    assert two[1]["grad_norm"] > 0
+
+
 def prepare(folder: Path) -> None:
     """A tiny model of random weights, and two recordings."""
     from PIL import Image
@@ -100,9 +115,9 @@ def prepare(folder: Path) -> None:
     build_tiny_model(tiny, ["tap"], folder / "model", seed=0)
 
 
-def settings(folder: Path, out: Path) -> dict[str, Any]:
+def settings(folder: Path, output_dir: Path) -> dict[str, Any]:
     return {
-        "model": str(folder / "model"), "device": "cpu", "output_dir": out / "run", "num_mini_batches": 2,
+        "model": str(folder / "model"), "device": "cpu", "output_dir": output_dir, "num_mini_batches": 2,
         "max_tokens_per_batch": 150, "learning_rate": 1e-4, "beta": 0.01, "num_generations": 2,
         "groups_per_update": 2, "max_updates": 1, "max_completion_length": 6, "filter_std": -1,
     }  # fmt: skip
@@ -120,7 +135,7 @@ def main(folder: Path, out: Path) -> None:
 
     torch.set_num_threads(1)
     out.mkdir(exist_ok=True)
-    config = SemiOnlineConfig(data=folder / "experts", format="compact", **settings(folder, out))
+    config = SemiOnlineConfig(data=folder / "experts", format="compact", **settings(folder, out / "run"))
     model = load_learner_model(config)
     learner = Learner(model, config)
     from gui_agent.formats.registry import get_format
@@ -141,6 +156,31 @@ def main(folder: Path, out: Path) -> None:
     weights = {name: w.detach().contiguous() for name, w in model.network.named_parameters()}
     save_file(weights, str(out / f"weights-{rank}.safetensors"))
     asyncio.run(train_semi_online(config))
+    train_with_replay(dataclasses.replace(config, output_dir=out / "rapo"))
+
+
+def train_with_replay(config: SemiOnlineConfig) -> None:
+    """Two updates: the first sibling of each group of the first one succeeds, and nobody after that."""
+    from trainers import credit
+    from trainers.rewards import StepReward, get_reward
+    from trainers.semi_online import train_semi_online
+    from trajectories.records import Trajectory
+
+    def early_success(trajectory: Trajectory) -> list[StepReward]:
+        won = trajectory.update == 0 and trajectory.episode_id.endswith("-e00")
+        return [StepReward.of(outcome=float(won)) for _ in trajectory.steps]
+
+    credit.get_reward = lambda *_, **__: early_success  # type: ignore[assignment, attr-defined]
+    try:
+        asyncio.run(
+            train_semi_online(
+                dataclasses.replace(
+                    config, algorithm="grpo", max_updates=2, replay_successes=True, solved_reward=0.5
+                )
+            )
+        )
+    finally:
+        credit.get_reward = get_reward  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":
