@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,19 @@ class Method:
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What a grid file says."""
+    """What a grid file says.
+
+    Attributes:
+        recipe: of the chain that all methods share.
+        seeds: of the runs.
+        methods: what is compared.
+        evaluation: settings of `eval run`, before the recipe's.
+    """
 
     recipe: str
     seeds: Sequence[int]
     methods: Sequence[Method]
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +69,7 @@ class Bench:
         gui-agent bench recipes/grids/quickstart.yaml --dry-run
 
     Attributes:
-        grid: YAML file with `recipe`, `seeds` and `methods`.
+        grid: YAML file with `recipe`, `seeds`, `methods` and perhaps `evaluation`, settings of `eval run`.
         only: names of the methods to run; all by default.
         seeds: instead of the grid's.
         root: folder for the stages; one folder for each recipe and seed.
@@ -110,12 +118,14 @@ class Bench:
                 raise ConfigError(f"{self.grid} has no method {name!r}; {did_you_mean(name, names)}")
         methods = [method for method in grid.methods if not self.only or method.name in self.only]
         for method in methods:  # now, not when its turn comes after hours
-            planned_commands(grid.recipe, method.command or "train sft", method.settings)
-        return Grid(recipe=grid.recipe, seeds=self.seeds or grid.seeds, methods=methods)
+            planned_commands(
+                grid.recipe, method.command or "train sft", method.settings, evaluation=grid.evaluation
+            )
+        return replace(grid, seeds=self.seeds or grid.seeds, methods=methods)
 
     def _row(self, chain: Chain, grid: Grid, method: Method) -> ResultRow:
         trained = self._trained(chain, method, read_grid(self.grid).methods)
-        scores = chain.evaluate(trained)
+        scores = chain.evaluate(trained, grid.evaluation)
         if scores.success is None:
             raise GuiAgentError(
                 f"{method.name}, seed {chain.seed}: no episode could be scored; see {trained.folder}"
@@ -158,8 +168,9 @@ def read_grid(path: Path) -> Grid:
         data = parse_yaml(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: no grid can be read here ({error})") from error
-    if not isinstance(data, dict) or set(data) - {"recipe", "seeds", "methods"} or "methods" not in data:
-        raise ConfigError(f"{path}: a grid has the keys recipe, seeds and methods")
+    known = {"recipe", "seeds", "methods", "evaluation"}
+    if not isinstance(data, dict) or set(data) - known or "methods" not in data:
+        raise ConfigError(f"{path}: a grid has the keys recipe, seeds, methods and evaluation")
     if not isinstance(data.get("recipe"), str):
         raise ConfigError(f"{path}: recipe is {data.get('recipe')!r}; expected a name such as quickstart")
     seeds = data.get("seeds", [0])
@@ -175,7 +186,10 @@ def read_grid(path: Path) -> Grid:
                 f"{path}: {method.name}: same_cpu_as names {method.same_cpu_as!r}; expected a training that "
                 f"stands before it: {', '.join(earlier) or 'there is none'}"
             )
-    return Grid(recipe=data["recipe"], seeds=tuple(seeds), methods=methods)
+    evaluation = data.get("evaluation", {})
+    if not isinstance(evaluation, dict):
+        raise ConfigError(f"{path}: evaluation is {evaluation!r}; expected settings of eval run, with values")
+    return Grid(recipe=data["recipe"], seeds=tuple(seeds), methods=methods, evaluation=evaluation)
 
 
 def _method(path: Path, name: str, said: Mapping[str, Any]) -> Method:

@@ -84,9 +84,15 @@ class Chain(Experiment):
             self._trained_live.add(name)
         return stage
 
-    def evaluate(self, trained: Stage) -> Scores:
-        """Score the model of a stage, live and by replay, on instances never trained on."""
+    def evaluate(self, trained: Stage, chosen: Mapping[str, Any] | None = None) -> Scores:
+        """Score the model of a stage, live and by replay, on instances never trained on.
+
+        Args:
+            trained: whose model.
+            chosen: settings of the evaluation, before the recipe's.
+        """
         settings: dict[str, Any] = {
+            **(chosen or {}),
             "agent.model": trained.folder / "model",
             "training_data": self.demonstrations.folder,
             "data": self.held_out.folder,
@@ -114,7 +120,11 @@ _STAND_INS: Final[dict[str, dict[str, Any]]] = {
 
 
 def planned_commands(
-    recipe: str, method: str, settings: Mapping[str, Any] | None = None
+    recipe: str,
+    method: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    evaluation: Mapping[str, Any] | None = None,
 ) -> dict[str, Command]:
     """The commands of a chain by name, built from the recipe as they will be.
 
@@ -122,16 +132,18 @@ def planned_commands(
         recipe: name or path.
         method: the command that trains on from the warm start.
         settings: of the method, before the recipe's.
+        evaluation: settings of `eval run`, before the recipe's.
 
     Raises:
         ConfigError: the recipe says nothing, or something impossible, to one of them.
     """
+    own = {method: settings, "eval run": evaluation}
     names = dict.fromkeys(("collect", "train grounding", "train sft", method, "eval run"))
     commands = {
         name: load_command(
             name,
             recipe=recipe,
-            overrides=_STAND_INS[name] | dict((settings or {}) if name == method else {}),
+            overrides=_STAND_INS[name] | dict(own.get(name) or {}),
         )
         for name in names
     }

@@ -23,7 +23,8 @@ def test_every_grid_of_the_program_is_valid(path: Path) -> None:
         ("methods: {a: {command: train semi-onlin}}\nrecipe: quickstart", "train semi-online"),
         ("methods: {a: {comand: train sft}}\nrecipe: quickstart", "command"),
         ("methods: {a: {command: train sft, same_cpu_as: b}}\nrecipe: quickstart", "same_cpu_as names 'b'"),
-        ("recipe: quickstart", "recipe, seeds and methods"),
+        ("recipe: quickstart", "recipe, seeds, methods and evaluation"),
+        ("recipe: quickstart\nmethods: {a: }\nevaluation: 3", "evaluation is 3"),
         ("recipe: [", "no grid can be read"),
     ],
 )
