@@ -32,8 +32,8 @@ from trainers.rewards import (
 from trajectories.records import Trajectory
 from trajectories.store import TrajectoryStore
 
-_WIDE = 160
-"""Columns of a table that goes into a file."""
+_AS_WIDE_AS_IT_IS = 10_000
+"""Columns there may be where no terminal ends."""
 
 
 class GroupBy(StrEnum):
@@ -207,12 +207,12 @@ class Score:
         table = Table(title=title, caption="means per step; parts with their weights", box=SIMPLE)
         table.add_column(self.by.value, overflow="fold")
         for name in ("episodes", "success", "steps", "reward", "per episode", *everything.parts):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", overflow="fold")
         for name, row in scores.in_order():
             table.add_row(name or "–", *_cells(row.figures, everything))
         table.add_section()
         table.add_row("all", *_cells(everything, everything))
-        console = Console(markup=False, width=None if sys.stdout.isatty() else _WIDE)
+        console = Console(markup=False, width=None if sys.stdout.isatty() else _AS_WIDE_AS_IT_IS)
         console.print(table)
         if everything.unscored:
             console.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from trainers.rewards import (
     Need,
     ProcessReward,
     RewardFn,
+    RewardPart,
     SrgpoReward,
     StepReward,
     TaskReward,
@@ -387,6 +389,23 @@ def test_rewards_say_what_they_pay_and_need(name: str, pays_steps: bool, needs: 
     reward = get_reward(name)
     assert reward.pays_steps == pays_steps
     assert set(reward.needs) == needs
+
+
+def test_a_part_of_ones_own_can_be_weighted(monkeypatch: pytest.MonkeyPatch) -> None:
+    thought = RewardPart(
+        compute=lambda trajectory: [float(bool(each.thought)) for each in trajectory.steps],
+        pays_steps=False,
+        summary="the response has a thought",
+        source="ours",
+    )
+    monkeypatch.setitem(PARTS, "thought", thought)
+    trajectory = episode(replace(step(0, TAP), thought="so"), step(1, TAP))
+    assert values(trajectory, "process:thought=0.5,format=1") == [1.5, 1]
+
+
+def test_every_part_and_reward_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    assert [name for name in (*PARTS, *REWARDS) if f"\n| `{name}` |" not in text] == []
 
 
 # -- published rules -------------------------------------------------------------------------------
