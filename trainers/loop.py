@@ -30,7 +30,7 @@ from trainers.credit import Credit, ScoredGroup
 from trainers.learner import Learner
 from trainers.loop_metrics import sampling_metrics
 from trainers.metrics import Metrics, Stopwatch
-from trainers.rapo import Rapo
+from trainers.rapo import Rapo, warn_without_effect
 from trainers.rows import Row, image_names
 from trainers.run_folder import RunFolder
 from trainers.sources import GroupBatch, GroupSource
@@ -149,6 +149,7 @@ class TrainingLoop:
         self._evaluate = evaluate
         self._accelerator = learner.accelerator
         self._run = RunFolder(config, learner, stopwatch, title=source.kind)
+        warn_without_effect(config)
         self._rapo = Rapo.of(config)
         self._store: TrajectoryStore | None = None
         self._update = 0
