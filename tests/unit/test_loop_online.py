@@ -15,6 +15,7 @@ from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task, Ve
 from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Observation, Screenshot
 from trainers.config import FaultStrategy, OnExhausted, OnlineConfig
+from trainers.loop import StopCause
 from trainers.metrics import read_metrics
 from trainers.online import train_online
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
@@ -151,6 +152,34 @@ async def test_what_nobody_can_judge_is_not_a_failure(model_dir: Path, tmp_path:
     assert line["env/groups_dropped"] == 2
     assert line["rows"] == 0
     assert "reward" not in line
+
+
+async def test_a_live_success_is_replayed_and_neither_stored_nor_counted_again(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    config = settings(
+        model_dir, tmp_path / "run", algorithm="grpo", filter_std=-1, num_generations=2, max_updates=8,
+        replay_successes=True,
+    )  # fmt: skip
+    result = await train_online(config, tasks=TASKS, devices=World())
+    lines = read_metrics(result.metrics_path)
+    assert sum(line["rapo/replayed"] for line in lines) > 0
+    stored = list(TrajectoryStore.open(config.output_dir / "trajectories"))
+    assert len(stored) == sum(line["online/episodes"] for line in lines) == 8 * 4
+    for line in lines:
+        sampled = [t.succeeded for t in stored if t.update == line["update"] - 1]
+        assert line["online/success"] == sum(sampled) / len(sampled)
+
+
+async def test_training_ends_when_every_task_is_solved(model_dir: Path, tmp_path: Path) -> None:
+    everything = -100.0
+    config = settings(
+        model_dir, tmp_path / "run", filter_std=-1, max_updates=9, max_solve_rate=1.0,
+        solved_reward=everything,
+    )  # fmt: skip
+    result = await train_online(config, tasks=TASKS, devices=World())
+    assert (result.cause, result.updates) == (StopCause.ALL_SOLVED, 2)  # three tasks, two groups an update
+    assert [line["rapo/pruned"] for line in read_metrics(result.metrics_path)] == [2, 3]
 
 
 async def test_a_reward_that_needs_an_expert_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
