@@ -31,8 +31,8 @@ from gui_agent.policy import ImagePart, Message, Prompt, Role, TextPart
 _PREFIX: Final = "Instruction:"
 _SYSTEM: Final = """\
 You plan for an agent that operates a phone or a browser. You receive a task, the steps so far and the \
-current screen. Another model carries out what you write: it sees the screen and your instruction, but \
-neither the task nor the steps before.
+current screen. Another model carries out what you write: it sees the screen and your instruction, not the \
+task.
 ## Output Format
 
 ```
