@@ -25,7 +25,7 @@ from gui_agent.cli.evaluate_replay import ReplayEvaluation
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.horizon_report import has_horizon, print_horizon, write_horizon_page
 from gui_agent.cli.stopwatch import Stopwatch
-from gui_agent.device import DeviceFactory, Task
+from gui_agent.device import DeviceFactory, Task, TaskSource
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.matching import get_matcher
 from gui_agent.policy import Policy
@@ -64,6 +64,8 @@ class EvalRun:
         devices: where to run them, such as phone:4 or browser:2; by default phone:64, or browser:2 for web
             pages.
         episodes_per_template: held-out instances of every template.
+        first_instance: number of the first of them; a recipe that was tuned on the instances from 0 on is
+            judged fairly on others.
         training_data: store of the training trajectories, or several; instances and recordings that begin
             in the same state with the same goal as one of them are left out and counted.
         data: store of trajectories to replay; empty skips replay.
@@ -81,6 +83,7 @@ class EvalRun:
     suite: str = ""
     devices: str = ""
     episodes_per_template: int = 20
+    first_instance: int = 0
     training_data: Path | tuple[Path, ...] | None = None
     data: Path | None = None
     max_trajectories: int = 0
@@ -99,7 +102,7 @@ class EvalRun:
                 raise ConfigError(f"history_error_rate is {rate}; expected a probability from 0 to 1")
         if self.episodes_per_template < 1:
             raise ConfigError(f"episodes_per_template is {self.episodes_per_template}; expected 1 or more")
-        for name in ("max_trajectories", "seed"):
+        for name in ("first_instance", "max_trajectories", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
 
@@ -114,7 +117,7 @@ class EvalRun:
         self.agent.require_model()
         get_matcher(self.matcher)
         if self.suite:
-            tasks = evaluation_tasks(resolve_suite(self.suite), self.episodes_per_template)
+            tasks = self._tasks(resolve_suite(self.suite))
             print(f"would run {len(tasks)} held-out instances of {self.suite}")
         if self.data is not None:
             print(f"would replay {len(TrajectoryStore.open(self.data))} trajectories of {self.data}")
@@ -150,6 +153,9 @@ class EvalRun:
         make_folder(self.output_dir, "output_dir")
         _refuse_foreign(self.output_dir / "episodes")
 
+    def _tasks(self, suite: TaskSource) -> list[Task]:
+        return evaluation_tasks(suite, self.episodes_per_template, first=self.first_instance)
+
     @property
     def _training_stores(self) -> tuple[Path, ...]:
         if self.training_data is None:
@@ -158,7 +164,7 @@ class EvalRun:
 
     async def _live(self, policy: Policy) -> dict[str, Any]:
         suite = resolve_suite(self.suite)
-        tasks = evaluation_tasks(suite, self.episodes_per_template)
+        tasks = self._tasks(suite)
         async with open_devices(self.devices, suite) as factory:
             records = await self._play(policy, tasks, factory, "live")
         unseen = self._unseen(record.trajectory for record in records)
