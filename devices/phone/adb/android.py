@@ -25,6 +25,7 @@ from devices.phone.adb.packages import (
     installed_packages,
     package_of,
 )
+from devices.phone.adb.ports import Ports
 from devices.phone.adb.profiles import PROFILES, DelayProfile
 from devices.phone.apps.settings import is_on, with_switch
 from devices.phone.device import PhoneDevice
@@ -80,9 +81,12 @@ class Android:
 
     Attributes:
         files: its file system.
+        ports: its sockets.
+        provider_rows: tables of content providers by URI.
         settings: tables of settings by name.
         properties: what `getprop` says.
         added: packages installed later, by name.
+        removed: packages that came with the phone and were uninstalled.
         disabled: packages switched off by `pm disable`.
         awake: whether the screen is on.
         sensor_rotation: quarter turns by which the phone is held, 0 to 3.
@@ -110,10 +114,13 @@ class Android:
         """Everything but the apps as after a start from a fresh image."""
         self._clock_offset_s = 0.0
         self._booted_s = time.time()
+        self.ports = Ports()
+        self.provider_rows: dict[str, list[dict[str, str]]] = {}
         self.files = FileSystem(self.now_s)
         self.settings = _first_settings()
         self.properties = _properties(self.serial)
         self.added: dict[str, Package] = {}
+        self.removed: set[str] = set()
         self.disabled: set[str] = set()
         self.awake = True
         self.sensor_rotation = 0
@@ -183,7 +190,8 @@ class Android:
     @property
     def packages(self) -> dict[str, Package]:
         """Installed packages by name, in order of the names."""
-        return {one.name: one for one in installed_packages(self.state, self.added)}
+        found = installed_packages(self.state, self.added)
+        return {one.name: one for one in found if one.name not in self.removed}
 
     @property
     def foreground(self) -> Package:

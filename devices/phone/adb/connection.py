@@ -235,6 +235,8 @@ class Connection:
     async def _serve_stream(self, stream: Stream, service: str) -> None:
         try:
             await self._serve(stream, service)
+        except ConnectionRefusedError:
+            await self.refuse(stream)
         except ConnectionError:
             pass  # the host hung up; there is nobody to tell
         finally:
@@ -263,9 +265,9 @@ class Connection:
         stream.host_is_ready()
 
     async def refuse(self, stream: Stream) -> None:
-        """Tell the host that there is no such service."""
+        """Tell the host that there is no such service, or that it cannot go on."""
         self.forget(stream)
-        await self.send(Command.CLSE, 0, stream.remote_id)
+        await self.send(Command.CLSE, stream.local_id if stream.opened.is_set() else 0, stream.remote_id)
 
     async def open(self, service: str) -> Stream:
         """Open a stream to a service of the host, as `adb reverse` asks for.

@@ -158,9 +158,12 @@ class AdbDaemon:
             await stream.connection.refuse(stream)
             return
         await stream.connection.accept(stream)
-        try:
-            await found(
-                Request(android=self.android, stream=stream, options=frozenset(options), argument=argument)
-            )
-        finally:
-            await stream.close()
+        request = Request(
+            name=name,
+            android=self.android,
+            stream=stream,
+            options=frozenset(options),
+            argument=argument,
+        )
+        await found(request)
+        await stream.close()

@@ -8,17 +8,20 @@ from typing import Final
 
 from devices.phone.adb.android import Android
 from devices.phone.adb.connection import Stream
+from devices.phone.adb.ports import splice
 from devices.phone.adb.screen import capture, framebuffer_header, rgba
 from devices.phone.adb.shell.interpreter import Shell, Streams
-from devices.phone.adb.shell.io import Bytes, Sink, Source
+from devices.phone.adb.shell.io import Sink, Source
 from devices.phone.adb.shell.table import COMMANDS
 from devices.phone.adb.shell_v2 import FramedInput, FramedOutput, FrameId, send_exit
+from devices.phone.adb.sync import SyncSession
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A service that the host asked for: `shell,v2,raw:ls` has options v2 and raw, argument ls."""
 
+    name: str
     android: Android
     stream: Stream
     options: frozenset[str]
@@ -87,6 +90,57 @@ async def framebuffer(request: Request) -> None:
     await request.stream.write(rgba(screenshot))
 
 
+async def connect_to_port(request: Request) -> None:
+    """`tcp:N`, `localabstract:NAME`, …: a socket of the phone; never one of the host."""
+    channel = await request.android.ports.connect(f"{request.name}:{request.argument}")
+    await splice(request.stream, channel)
+
+
+async def reverse(request: Request) -> None:
+    """`reverse:forward:PHONE;HOST`, `reverse:list-forward`, `reverse:killforward:PHONE`, `…-all`."""
+    ports, stream = request.android.ports, request.stream
+    action, _, argument = request.argument.partition(":")
+    match action:
+        case "forward":
+            await _add_reverse(request, argument)
+        case "list-forward":
+            lines = "".join(f"(reverse) {name} {host}\n" for name, host in ports.reversed.items())
+            await stream.write(_counted(lines))
+        case "killforward":
+            known = ports.remove_reverse(argument)
+            await stream.write(b"OKAY" if known else b"FAIL" + _counted(f"listener '{argument}' not found"))
+        case "killforward-all":
+            for name in list(ports.reversed):
+                ports.remove_reverse(name)
+            await stream.write(b"OKAY")
+        case _:
+            await stream.write(b"FAIL" + _counted(f"not a reverse forwarding command: {request.argument}"))
+
+
+async def _add_reverse(request: Request, argument: str) -> None:
+    ports, stream = request.android.ports, request.stream
+    fixed = argument.startswith("norebind:")
+    name, semicolon, host_name = argument.removeprefix("norebind:").partition(";")
+    if not semicolon:
+        await stream.write(b"FAIL" + _counted(f"bad forward: {argument}"))
+        return
+    if fixed and name in ports.reversed:
+        await stream.write(b"FAIL" + _counted("cannot rebind existing socket"))
+        return
+    taken = ports.reverse(name, host_name, stream.connection)
+    await stream.write(b"OKAY" + (_counted(taken.removeprefix("tcp:")) if name == "tcp:0" else b""))
+
+
+def _counted(text: str) -> bytes:
+    """A text with its length in four hexadecimal digits before it."""
+    return f"{len(text.encode()):04x}".encode() + text.encode()
+
+
+async def reboot(request: Request) -> None:
+    """`reboot:`: the links break."""
+    request.android.reboot()
+
+
 def _says(text: str) -> Service:
     async def say(request: Request) -> None:
         await request.stream.write(text.encode())
@@ -106,6 +160,13 @@ SERVICES: Final[dict[str, Service]] = {
     "exec": shell,
     "abb_exec": abb_exec,
     "framebuffer": framebuffer,
+    "sync": lambda request: SyncSession(request.stream, request.android.files).run(),
+    "tcp": connect_to_port,
+    "localabstract": connect_to_port,
+    "localreserved": connect_to_port,
+    "localfilesystem": connect_to_port,
+    "reverse": reverse,
+    "reboot": reboot,
     "root": _says("adbd is already running as root\n"),
     "remount": _says("remount succeeded\n"),
     "track-jdwp": track,

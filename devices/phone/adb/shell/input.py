@@ -76,8 +76,8 @@ async def run_input(call: Call) -> int:
 
 def _denied(name: str) -> str:
     return (
-        f"\nException occurred while executing '{name}':\njava.lang.SecurityException: Injecting input events "
-        "requires the caller (or the source of the instrumentation, if any) to have the INJECT_EVENTS "
+        f"\nException occurred while executing '{name}':\njava.lang.SecurityException: Injecting input "
+        "events requires the caller (or the source of the instrumentation, if any) to have the INJECT_EVENTS "
         "permission.\n\tat com.android.server.input.InputManagerService.injectInputEventToTarget"
         "(InputManagerService.java:900)\n"
     )

@@ -40,7 +40,7 @@ _ENVIRONMENT: Final = {
 }  # fmt: skip
 
 
-class Exit(Exception):  # noqa: N818 - it is no error
+class Exit(Exception):
     """`exit` ends the shell with a code."""
 
     def __init__(self, code: int) -> None:

@@ -240,7 +240,7 @@ class _Lexer:
     def _until(self, end: str, start: int) -> str:
         found = self.text.find(end, start)
         if found < 0:
-            raise ShellSyntaxError(f"no closing quote")
+            raise ShellSyntaxError("no closing quote")
         self.at = found + len(end)
         return self.text[start:found]
 
@@ -357,6 +357,7 @@ class _Parser:
                     self.unexpected()
                 return Script(items=tuple(items))
             items.append(Item(condition=condition, pipeline=self.pipeline()))
+            condition = ";"
             if self.next.operator in ("&&", "||"):
                 condition = self.advance().operator or ""
             elif self.next.operator in (";", "&", "\n"):

@@ -17,9 +17,9 @@ DISPLAY_ID: Final = "4619827259835644672"
 """Number of the only display, as SurfaceFlinger counts."""
 
 _SEVERAL_DISPLAYS: Final = (
-    "[Warning] Multiple displays were found, but no display id was specified! Defaulting to the first display "
-    "found, however this default is not guaranteed to be consistent across captures. A display id should be "
-    "specified.\nA display ID can be specified with the [-d display-id] option.\n"
+    "[Warning] Multiple displays were found, but no display id was specified! Defaulting to the first "
+    "display found, however this default is not guaranteed to be consistent across captures. A "
+    "display id should be specified.\nA display ID can be specified with the [-d display-id] option.\n"
     'See "dumpsys SurfaceFlinger --display-id" for valid display IDs.\n'
 )
 _SCREENCAP_USAGE: Final = (

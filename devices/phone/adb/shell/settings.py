@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from devices.phone.adb.android import SWITCH_SETTINGS
 from devices.phone.adb.shell.call import Call, Command
 from devices.phone.apps.settings import with_switch
 
@@ -66,8 +67,6 @@ async def settings(call: Call) -> int:
 
 
 def _switch_names(table: str) -> list[str]:
-    from devices.phone.adb.android import SWITCH_SETTINGS
-
     return [name for owner, name in SWITCH_SETTINGS if owner == table]
 
 
