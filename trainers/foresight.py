@@ -6,7 +6,8 @@ For n states these are n(2G + GK) samples, where episodes that branch at every s
 kinds of groups are compared, each within one state:
 
     planner  R = lambda_format * f + lambda_execution * e + lambda_judge * J, where f: the response has
-             the right form, e: the mean over its probes of what the actor achieved, J: a judge's word
+             the right form, e: the mean over its probes of what the actor achieved (subgoals in equal
+             words share theirs), J: a judge's word
     actor    the actions under the executed subgoal, by form, type and argument (UI-S1, equation 8)
 
 The advantage is R minus the mean of its group, divided by the deviation. Everything is a pure function of
@@ -20,7 +21,7 @@ and judge. Its weights and its exact terms could not be read: those here are CES
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -178,19 +179,23 @@ class ForesightReward:
         self, trajectory: Trajectory, step: Step, kinds: dict[CandidateKind, list[Candidate]]
     ) -> list[StepReward]:
         subgoals = kinds[CandidateKind.SUBGOAL]
-        achieved: dict[int, list[float]] = {}
+        achieved: dict[Hashable, list[float]] = {}
         for probe in kinds[CandidateKind.PROBE]:
-            achieved.setdefault(probe.branch, []).append(self._achieved(trajectory, step, probe))
+            achieved.setdefault(self._shared(probe), []).append(self._achieved(trajectory, step, probe))
         judged = self._judged(subgoals)
         return [
             planner_reward(
                 self.options,
                 format_ok=each.format_ok,
-                execution=statistics.fmean(achieved.get(each.branch, [0.0])),
+                execution=statistics.fmean(achieved.get(self._shared(each), [0.0])),
                 judge=each.measured.get(JUDGE, 0.0) if judged else None,
             )
             for each in subgoals
         ]
+
+    def _shared(self, candidate: Candidate) -> Hashable:
+        """Equal for candidates that share their probes: an actor cannot tell equal subgoals apart."""
+        return candidate.subgoal if self.options.share_probes else candidate.branch
 
     def _judged(self, subgoals: Sequence[Candidate]) -> bool:
         """Whether the judge spoke about every subgoal: who was not judged is not judged bad."""

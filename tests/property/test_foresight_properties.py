@@ -192,6 +192,17 @@ def test_a_subgoal_is_worth_its_form_and_the_mean_of_its_probes() -> None:
     assert [each.value for each in actor.rewards] == pytest.approx([0.1, 0.1 + 0.9 * 0.25])
 
 
+def test_subgoals_in_equal_words_share_their_probes() -> None:
+    same = dataclasses.replace(planned(1), subgoal="subgoal 0")
+    lucky = acted(CandidateKind.PROBE, 0, 0, RIGHT)
+    unlucky = dataclasses.replace(acted(CandidateKind.PROBE, 1, 0, ACTIONS[2]), subgoal="subgoal 0")
+    state = step(0, (planned(0), same, planned(2), lucky, unlucky, acted(CandidateKind.PROBE, 2, 0, RIGHT)))
+    (group,) = groups_at(state, ForesightOptions())
+    assert [each.value for each in group.rewards] == pytest.approx([0.55, 0.55, 1.0])
+    (group,) = groups_at(state, ForesightOptions(share_probes=False))
+    assert [each.value for each in group.rewards] == pytest.approx([1.0, 0.1, 1.0])
+
+
 def test_who_was_not_judged_is_not_judged_bad() -> None:
     probes = tuple(acted(CandidateKind.PROBE, branch, 0, RIGHT) for branch in range(2))
     judged = step(0, (planned(0, measured={JUDGE: 1.0}), planned(1, measured={JUDGE: 0.0}), *probes))

@@ -69,6 +69,7 @@ class ForesightOptions:
 
     Attributes:
         probes: actions that the actor tries under each subgoal (K).
+        share_probes: subgoals in equal words share their probes, so that luck does not tell them apart.
         lambda_format: weight of the form.
         lambda_execution: weight of what the probes achieved.
         lambda_judge: weight of the judge.
@@ -82,6 +83,7 @@ class ForesightOptions:
     """
 
     probes: int = 1
+    share_probes: bool = True
     lambda_format: float = 0.1
     lambda_execution: float = 0.9
     lambda_judge: float = 0.0
