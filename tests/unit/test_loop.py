@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
@@ -142,7 +143,17 @@ async def test_single_steps_give_offline_training(imitated: TrainResult, data: P
     assert line["offline/steps_mean"] == 1
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "srgpo", "gigpo"])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        "grpo:mode=mean_norm",
+        "rloo",
+        "reinforce_pp",
+        "srgpo:cluster_size=4,within=group",
+        "gigpo:anchor=perceptual,tolerance_bits=2",
+        "salt:history=1",
+    ],
+)
 async def test_algorithms_are_one_setting(
     imitated: TrainResult, data: Path, tmp_path: Path, algorithm: str
 ) -> None:
@@ -153,6 +164,34 @@ async def test_algorithms_are_one_setting(
     (line,) = read_metrics(result.metrics_path)
     assert line["rows"] > 0
     assert line["grad_norm"] > 0
+
+
+async def test_a_batch_baseline_needs_no_siblings(imitated: TrainResult, data: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"),
+        algorithm="reinforce_pp", num_generations=1, groups_per_update=4, max_updates=1, filter_std=-1,
+    )  # fmt: skip
+    (line,) = read_metrics((await train_semi_online(config)).metrics_path)
+    assert line["groups/kept"] == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_generations": 1}, "ui_s1 compares an episode with its siblings"),
+        ({"num_generations": 1, "algorithm": "reinforce_pp"}, "set filter_std to -1"),
+        ({"algorithm": "srgpo", "reward": "task"}, "pays only the outcome"),
+        ({"algorithm": "salt", "single_step": True}, "needs the state that follows"),
+        ({"algorithm": "gigpo:anchor=ui_tree"}, "8 of 8 recorded steps have no widgets"),
+        ({"algorithm": "gigpo:anchor=perceptual,ignored_top_px=56"}, "only 56 pixels high"),
+    ],
+)
+async def test_an_algorithm_without_what_it_needs_is_refused_before_a_model_is_loaded(
+    data: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    config = dataclasses.replace(rl_config(tmp_path / "no model", data, tmp_path / "run"), **changes)
+    with pytest.raises(ConfigError, match=message):
+        await train_semi_online(config)
 
 
 async def test_too_few_groups_are_an_error_by_default(

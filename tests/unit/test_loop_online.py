@@ -13,7 +13,7 @@ from PIL import Image
 from gui_agent.actions import ACTION_TYPES, Action, ParseError
 from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task, Verdict
 from gui_agent.errors import ConfigError, DeviceError
-from gui_agent.observation import Observation, Screenshot
+from gui_agent.observation import Box, Observation, Screenshot, UiElement
 from trainers.config import FaultStrategy, OnExhausted, OnlineConfig
 from trainers.loop import StopCause
 from trainers.metrics import read_metrics
@@ -26,7 +26,7 @@ SCREEN = Screenshot.from_image(Image.new("RGB", (56, 56), "navy"))
 
 @dataclass(frozen=True)
 class SayTask:
-    """Succeeds if what was said has an even number of characters."""
+    """Succeeds if what was said has an even number of characters; every longer word is progress."""
 
     task_id: str
     template: str = "say"
@@ -38,9 +38,13 @@ class SayTask:
 
 @dataclass
 class World:
-    """Counts leases; every `breaks_every`-th device breaks when it is looked at."""
+    """Counts leases; every `breaks_every`-th device breaks when it is looked at.
+
+    Devices that are nameless show neither state keys nor widgets.
+    """
 
     breaks_every: int = 0
+    nameless: bool = False
     leases: int = 0
 
     @property
@@ -54,12 +58,22 @@ class World:
     async def _lease(self) -> AsyncIterator[Device]:
         self.leases += 1
         broken = self.breaks_every > 0 and self.leases % self.breaks_every == 0
-        yield SayDevice(broken=broken)
+        yield SayDevice(broken=broken, nameless=self.nameless)
+
+
+class FirstBreaks(World):
+    """Only the first device breaks."""
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncIterator[Device]:
+        self.leases += 1
+        yield SayDevice(broken=self.leases == 1)
 
 
 @dataclass
 class SayDevice:
     broken: bool
+    nameless: bool = False
     task: Task | None = None
     said: list[str] = field(default_factory=list)
 
@@ -73,7 +87,11 @@ class SayDevice:
     async def observe(self) -> Observation:
         if self.broken:
             raise DeviceError("the cable was pulled")
-        return Observation(screenshot=SCREEN, state_key=f"{len(self.said)}")
+        key = None if self.nameless else f"{len(self.said)}"
+        word = UiElement(
+            name=f"{len(self.said)} words", role="text", box=Box(left=0, top=0, right=9, bottom=9)
+        )
+        return Observation(screenshot=SCREEN, state_key=key, elements=None if self.nameless else (word,))
 
     async def execute(self, action: Action | ParseError) -> ActionResult:
         self.said.append(action.text if isinstance(action, ParseError) else repr(action))
@@ -85,7 +103,8 @@ class SayDevice:
         if self.task.unscored:
             return Outcome(verdict=Verdict.UNSCORED)
         even = len("".join(self.said)) % 2 == 0
-        return Outcome(verdict=Verdict.SUCCESS if even else Verdict.FAILURE)
+        progress = len(self.said[-1]) % 7 / 7 if self.said else 0.0
+        return Outcome(verdict=Verdict.SUCCESS if even else Verdict.FAILURE, progress=progress)
 
     async def close(self) -> None:
         pass
@@ -103,7 +122,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(model_dir: Path, output_dir: Path, **changes: object) -> OnlineConfig:
     values: dict[str, object] = {
         "model": str(model_dir), "output_dir": output_dir, "format": "compact", "device": "cpu",
-        "algorithm": "gigpo", "num_generations": 4, "groups_per_update": 2, "max_updates": 2,
+        "num_generations": 4, "groups_per_update": 2, "max_updates": 2,
         "max_completion_length": 4, "learning_rate": 1e-3, "on_exhausted": OnExhausted.TRAIN_ON_REST,
         "beta": 0.0, "max_num_gen_batches": 2,
     }  # fmt: skip
@@ -120,6 +139,60 @@ async def test_live_outcomes_change_the_weights(model_dir: Path, tmp_path: Path)
     assert any(line.get("grad_norm", 0) > 0 for line in lines)
     assert all(0 <= line["online/success"] <= 1 for line in lines)
     assert all(line["env/faults"] == 0 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "reward"),
+    [
+        ("grpo", "task"),
+        ("rloo", "task"),
+        ("reinforce_pp:baseline=group", "task"),
+        ("gigpo:anchor=ui_text,similarity=0.95", "task"),
+        ("srgpo:within=episode", "task_progress"),
+        ("salt:history=-1,anchor=screenshot", "task"),
+    ],
+)
+async def test_every_algorithm_learns_from_live_episodes(
+    model_dir: Path, tmp_path: Path, algorithm: str, reward: str
+) -> None:
+    config = settings(
+        model_dir, tmp_path / "run", algorithm=algorithm, reward=reward, max_updates=1, filter_std=-1
+    )
+    (line,) = read_metrics((await train_online(config, tasks=TASKS, devices=World())).metrics_path)
+    assert line["rows"] > 0
+    stored = list(TrajectoryStore.open(config.output_dir / "trajectories"))
+    recorded = {step.elements is not None for trajectory in stored for step in trajectory.steps}
+    assert recorded == {"ui_text" in algorithm}  # widgets are kept where they are compared
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "SayDevice gives no state keys; use another anchor, such as gigpo:anchor=screenshot"),
+        ({"algorithm": "salt:anchor=ui_tree"}, "SayDevice shows no widgets"),
+        ({"algorithm": "gigpo:anchor=screenshot,ignored_top_px=60"}, "only 56 pixels high"),
+        ({"algorithm": "ui_s1"}, "equal steps of a recording"),
+        ({"algorithm": "srgpo"}, "pays only the outcome"),
+        ({"num_generations": 1}, "set num_generations to 2 or more"),
+    ],
+)
+async def test_what_an_algorithm_needs_is_asked_before_a_model_is_loaded(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    config = settings(tmp_path / "no model", tmp_path / "run", **changes)
+    with pytest.raises(ConfigError, match=message):
+        await train_online(config, tasks=TASKS, devices=World(nameless=True))
+
+
+async def test_a_device_that_breaks_when_it_is_looked_at_first_is_not_held_against_others(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    config = settings(model_dir, tmp_path / "run", max_updates=1, filter_std=-1)
+    with pytest.warns(UserWarning, match="could not be found out: the cable was pulled"):
+        result = await train_online(config, tasks=TASKS, devices=FirstBreaks())
+    (line,) = read_metrics(result.metrics_path)
+    assert line["env/faults"] == 0
+    assert line["rows"] > 0
 
 
 async def test_a_broken_device_is_tried_again_and_counted(model_dir: Path, tmp_path: Path) -> None:
