@@ -244,7 +244,8 @@ def _png_frame(data: memoryview) -> Frame:
     end = _png_end(data, at + len(_PNG_SIGNATURE))
     try:
         with Image.open(io.BytesIO(data[at:end])) as image:
-            return Frame(pixels=np.asarray(image.convert("RGB")))
+            # A conversion to the same mode would be one more copy.
+            return Frame(pixels=np.asarray(image if image.mode == "RGB" else image.convert("RGB")))
     except (OSError, SyntaxError, ValueError) as error:
         raise _IncompleteError(f"a PNG of {end - at} bytes does not decode ({error})") from error
 

@@ -64,6 +64,7 @@ class AndroidSettings:
         settle_timeout_s: after an action, look until two pictures are equal, or so long; 0 looks once.
         settle_interval_s: pause between two such looks.
         observe_elements: read the widgets at every look; slow on real phones (one second and more).
+        prepare: keep the screen on and animations off while a factory has the phone.
         wake_after_s: after so long without a command, check that the screen is still on.
         apps: names of apps with their packages, beside those that are found by themselves.
     """
@@ -74,6 +75,7 @@ class AndroidSettings:
     settle_timeout_s: float = 3.0
     settle_interval_s: float = 0.1
     observe_elements: bool = False
+    prepare: bool = True
     wake_after_s: float = 20.0
     apps: Mapping[str, str] = field(default_factory=dict)
 

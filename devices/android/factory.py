@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from devices.android.capture import Capturer
 from devices.android.connection import AdbConnection
 from devices.android.device import AndroidDevice, AndroidSettings
+from devices.android.preparation import TemporarySettings
 from devices.android.server import AdbServer, DeviceEntry, remedy_of
 from devices.android.tasks import TaskChannel
 from gui_agent.device import TaskSource
@@ -31,6 +34,9 @@ class AndroidFactory:
     A phone is checked when it is lent: it must be listed as ready and answer an echo in time. One that is
     not is reconnected for some seconds; if it does not come back, the lease fails with `DeviceError`, and
     the phone goes to the end of the queue, so that another try gets another phone.
+
+    The first lease of a real phone keeps its screen on and switches its animations off; `close` puts that
+    back. Close the factory, or use it as an async context manager.
 
     Args:
         serials: the phones, at least one.
@@ -64,6 +70,7 @@ class AndroidFactory:
         self._idle = deque(self.serials)
         self._free = asyncio.Semaphore(len(self.serials))
         self._capturers: dict[str, Capturer] = {}
+        self._prepared: dict[str, TemporarySettings] = {}
 
     @property
     def capacity(self) -> int:
@@ -88,6 +95,26 @@ class AndroidFactory:
             finally:
                 self._idle.append(serial)
 
+    async def close(self) -> None:
+        """Put the settings of the phones back; calling it twice is fine."""
+        prepared, self._prepared = self._prepared, {}
+        undone = await asyncio.gather(*(one.undo() for one in prepared.values()), return_exceptions=True)
+        for result in undone:
+            if isinstance(result, DeviceError):  # a phone that is gone must not fail a run that is over
+                warnings.warn(str(result), stacklevel=2)
+            elif isinstance(result, BaseException):
+                raise result
+
+    async def __aenter__(self) -> Self:
+        """The factory itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the settings back."""
+        await self.close()
+
     async def _device(self, serial: str) -> AndroidDevice:
         connection = AdbConnection(serial, server=self._server, timeout_s=self._settings.timeout_s)
         await make_ready(connection)
@@ -95,6 +122,10 @@ class AndroidFactory:
         channel = None if self._channel_of is None else self._channel_of(serial)
         if channel is not None:
             settings = replace(settings, apps={**channel.app_packages, **settings.apps})
+        elif settings.prepare and serial not in self._prepared:
+            self._prepared[serial] = TemporarySettings(connection)
+            await self._prepared[serial].stay_awake()
+            await self._prepared[serial].stop_animations()
         if serial not in self._capturers:
             self._capturers[serial] = Capturer(
                 connection,
