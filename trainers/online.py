@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gui_agent.device import DeviceFactory, Task
-from gui_agent.errors import ConfigError
 from trainers.algorithms import configured_algorithm
 from trainers.config import FaultStrategy, OnlineConfig
 from trainers.loop import TrainResult
 from trainers.methods import open_method
 from trainers.requirements import check_algorithm, check_live_states, check_restorable
-from trainers.rewards import SAMPLING_LIMIT, Need, get_reward
+from trainers.rewards import SAMPLING_LIMIT
+from trainers.rewards.requirements import check_live_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
@@ -41,11 +41,7 @@ async def train_online(
         ConfigError: a name, folder or combination of settings is impossible.
         PolicyError: the model failed.
     """
-    if Need.EXPERT in get_reward(config.reward).needs:
-        raise ConfigError(
-            f"reward is {config.reward!r}, which compares each step with an expert's, and live episodes have "
-            "none; use task, task_progress, or process with parts that need no expert"
-        )
+    await check_live_reward(config.reward, devices, next(iter(tasks), None))
     algorithm = configured_algorithm(config)
     check_algorithm(config, algorithm, online=True)
     if tasks:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from gui_agent.agent import PatchThought
 from gui_agent.agent_spec import AgentKind
@@ -14,14 +15,15 @@ from trainers.algorithms import configured_algorithm, get_algorithm
 from trainers.config import SemiOnlineConfig
 from trainers.loop import TrainResult
 from trainers.methods import open_method
-from trainers.recordings import chosen_trajectories, successful
+from trainers.recordings import Recordings, read_recordings
 from trainers.requirements import check_algorithm, check_recorded_states
-from trainers.rewards import SAMPLING_LIMIT, Need, get_reward
+from trainers.rewards import SAMPLING_LIMIT
+from trainers.rewards.requirements import check_replay_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
+from trajectories.records import Trajectory
 from trajectories.replay import ReplayFactory, ReplaySource, ReplayTask
-from trajectories.store import TrajectoryStore
 from trajectories.subgoals import with_subgoals
 
 
@@ -46,25 +48,23 @@ async def train_semi_online(
     """
     algorithm = configured_algorithm(config)
     check_algorithm(config, algorithm, online=False)
-    _check_reward(config)
-    tasks = replay_tasks(config)
+    check_replay_reward(config.reward)
+    recordings = read_recordings(config)
+    tasks = replay_tasks(config, recordings)
     check_recorded_states(algorithm, tasks)
     _check_thoughts(config, tasks)
     matcher = get_matcher(config.matcher)  # a mistake in its name should not cost the time of loading
     async with open_method(config, build_agents=build_agents, matcher=matcher) as method:
         training = Training.load(config, build_agents=method.build_agents)
-        source = replay_groups(config, tasks, training, num_generations=method.episodes_per_group)
-        return await training.run(source, method.credit, evaluator_for=evaluator_for)
-
-
-def _check_reward(config: SemiOnlineConfig) -> None:
-    """A recording shows no screen after the last step of a rollout."""
-    if Need.STATE_AFTER in get_reward(config.reward).needs:
-        raise ConfigError(
-            f"reward is {config.reward!r}, which compares the states before and after each step, and a "
-            "replay has none after its last; use ui_s1, or process with parts that compare with the expert "
-            "(action_type, argument)"
+        source = replay_groups(
+            config,
+            tasks,
+            training,
+            num_generations=method.episodes_per_group,
+            metrics=recordings.metrics,
         )
+        result = await training.run(source, method.credit, evaluator_for=evaluator_for)
+    return replace(result, recordings_skipped=recordings.num_skipped)
 
 
 def _check_thoughts(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> None:
@@ -105,6 +105,7 @@ def replay_groups(
     training: Training,
     *,
     num_generations: int | None = None,
+    metrics: Mapping[str, float] | None = None,
 ) -> TaskGroups:
     """Groups of replays, every one with the patch budget and the matcher of `config`.
 
@@ -113,6 +114,7 @@ def replay_groups(
         tasks: what is replayed.
         training: brings agents and their policy.
         num_generations: replays of one recording; as `config` says if None.
+        metrics: what to say of the recordings with every update.
     """
     matcher = get_matcher(config.matcher)
     kind = "offline" if config.single_step else "semi_online"
@@ -133,19 +135,24 @@ def replay_groups(
             device_name="replay",
             source={"matcher": matcher.identifier, SAMPLING_LIMIT: config.max_completion_length},
         ),
+        metrics=metrics,
     )
 
 
-def replay_tasks(config: SemiOnlineConfig) -> list[ReplayTask]:
+def replay_tasks(config: SemiOnlineConfig, recordings: Recordings | None = None) -> list[ReplayTask]:
     """The recordings to train on, by family and then in the order of the store.
+
+    Args:
+        config: names the store and what to take from it.
+        recordings: what was read from there; it is read here if None.
 
     Raises:
         ConfigError: the store has none of that split.
         DataError: none of them reached its goal; those that did not are left out, with a warning.
         ReplayError: a recording cannot be replayed.
     """
-    store = TrajectoryStore.open(config.data)
-    chosen = successful(chosen_trajectories(store, split=config.split, limit=config.max_trajectories))
+    recordings = recordings or read_recordings(config)
+    chosen: Sequence[Trajectory] = recordings.trajectories
     if config.agent is AgentKind.HIERARCHICAL:
         chosen = [with_subgoals(trajectory, config.subgoals) for trajectory in chosen]
-    return list(ReplaySource(chosen, store.screenshots, single_step=config.single_step).tasks)
+    return list(ReplaySource(chosen, recordings.screenshots, single_step=config.single_step).tasks)

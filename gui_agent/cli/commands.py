@@ -63,6 +63,10 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.evaluate:EvalRun",
         summary="score a model offline or on live tasks, with intervals",
     ),
+    "rewards": Entry(
+        target="gui_agent.cli.rewards:Rewards",
+        summary="list the rewards of steps, and the parts to compose one of",
+    ),
     "score": Entry(
         target="gui_agent.cli.score:Score",
         summary="compute the rewards of stored episodes again, under any reward",

@@ -81,8 +81,14 @@ class ProcessReward:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
-    """Settings of parts as they are written in a recipe."""
+class ProcessOptions:
+    """Options of `process` beside the weights of its parts.
+
+    Attributes:
+        matcher: compare with the expert again by the rules of this matcher; none takes the recorded match.
+        over_long_share: share of the limit beyond which a response is over-long.
+        max_completion_length: the limit of a response in tokens; none takes the one that was recorded.
+    """
 
     matcher: str | None = None
     over_long_share: float = 0.7
@@ -95,14 +101,14 @@ def process_reward(options: Mapping[str, Any]) -> ProcessReward:
     Raises:
         ConfigError: a name is neither, or a value is impossible.
     """
-    settings = [each.name for each in fields(_Written)]
+    settings = [each.name for each in fields(ProcessOptions)]
     weights = {name: value for name, value in options.items() if name not in settings}
     for name in weights:
         if name not in PARTS:
             known = [*sorted(PARTS), *settings]
             raise ConfigError(f"reward 'process' has no part or setting {name!r}; {suggestion(name, known)}")
     given = {name: value for name, value in options.items() if name in settings}
-    written = build_options(_Written, given, kind="reward", name="process")
+    written = build_options(ProcessOptions, given, kind="reward", name="process")
     return ProcessReward(
         weights=weights,
         settings=PartSettings(
