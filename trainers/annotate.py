@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gui_agent.matching import get_matcher
 from gui_agent.observation import Screenshot
-from trainers.config import RLConfig
-from trainers.credit import EstimatorCredit, ScoredGroup
+from gui_agent.policy import AgentRole
+from trainers.config import RLConfig, SemiOnlineConfig
+from trainers.configured_credit import configured_credit
+from trainers.credit import Credit, EstimatorCredit, ScoredGroup
+from trainers.foresight import ForesightCredit
 from trainers.rapo import Rapo
+from trainers.rows import Row
 from trainers.sources import whole_groups
 from trajectories.records import EpisodeRecord, Trajectory
 
@@ -25,7 +30,7 @@ class StepCredit:
             takes them.
         advantage: what its tokens were trained with; None if the filter dropped the group, its prompt was
             too long, or a stored success took the place of its episode. Where several roles speak in one
-            step, that of the last.
+            step, that of the actor if it learnt; where several samples are compared, that of the executed.
     """
 
     reward: float
@@ -47,10 +52,13 @@ def step_credits(
         trajectories: whole updates of one training, in the order in which they were stored, with RAPO from
             the first one on; groups with an episode that nobody could score are left out, as in training.
         config: of that training.
-        by_outcome: the training was online; see `EstimatorCredit`.
+        by_outcome: the training was online.
         screenshots: of the store, for algorithms that name states by what they look like.
     """
-    credit = EstimatorCredit(config, by_outcome=by_outcome)
+    matcher = None
+    if isinstance(config, SemiOnlineConfig) and not by_outcome:
+        matcher = get_matcher(config.matcher)
+    credit = configured_credit(config, matcher)
     rapo = Rapo.of(config)
     updates: dict[int, list[EpisodeRecord]] = defaultdict(list)
     stored: dict[str, EpisodeRecord] = {}
@@ -65,25 +73,38 @@ def step_credits(
             scored if rapo is None else [_to_learn_from(each, rapo, credit, stored) for each in scored]
         )
         kept = [group for group in learnable if credit.keep(group)][: config.groups_per_update]
-        advantages = {
-            (row.episode_id, row.step): row.advantage
+        rows = [
+            row
             for row in credit.rows(kept, update=update)
             if len(row.prompt_token_ids) <= config.max_prompt_length
-        }
+            and row.role not in config.resting_roles(update)
+        ]
+        advantages = _executed(rows)
         for group in scored:
             credits |= _group_credits(group, credit, advantages)
     return credits
 
 
+def _executed(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
+    """The advantage of what was executed at a step: the first of its role, the actor's if there is one."""
+    first: dict[tuple[str, int, AgentRole], float] = {}
+    for row in rows:
+        first.setdefault((row.episode_id, row.step, row.role), row.advantage)
+    ordered = sorted(first.items(), key=lambda item: item[0][2] is AgentRole.ACTOR)
+    return {(episode, step): advantage for (episode, step, _), advantage in ordered}
+
+
 def _to_learn_from(
-    scored: ScoredGroup, rapo: Rapo, credit: EstimatorCredit, stored: Mapping[str, EpisodeRecord]
+    scored: ScoredGroup, rapo: Rapo, credit: Credit, stored: Mapping[str, EpisodeRecord]
 ) -> ScoredGroup:
     group = rapo.take(scored.group, scored.solved, stored.__getitem__)
     return scored if group is scored.group else credit.score(group)
 
 
 def _group_credits(
-    scored: ScoredGroup, credit: EstimatorCredit, advantages: Mapping[tuple[str, int], float]
+    scored: ScoredGroup,
+    credit: EstimatorCredit | ForesightCredit,
+    advantages: Mapping[tuple[str, int], float],
 ) -> dict[str, list[StepCredit]]:
     credits = {}
     for record, rewards in zip(scored.group.records, scored.rewards, strict=True):

@@ -290,6 +290,10 @@ class ForesightCredit:
             for completion, row, advantage in zip(sampled, wanted, advantages, strict=True)
         ]
 
+    def returns(self, trajectory: Trajectory, rewards: Sequence[StepReward]) -> list[float]:
+        """The reward of each step: every state stands for itself."""
+        return [reward.value for reward in rewards]
+
 
 def _mean_reward(groups: Sequence[StateGroup]) -> StepReward:
     """Means over the candidates of a state, under names such as `planner_execution`."""

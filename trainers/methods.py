@@ -19,8 +19,8 @@ from gui_agent.trial import DeviceTrial, restorable
 from trainers.advantages.foresight import ForesightOptions, JudgeName
 from trainers.algorithms import configured_algorithm
 from trainers.config import RLConfig
-from trainers.credit import Credit, EstimatorCredit
-from trainers.foresight import ForesightCredit, ForesightReward
+from trainers.configured_credit import configured_credit
+from trainers.credit import Credit
 from trainers.loop import TimedPolicy
 from trainers.training import AgentBuilder, AgentFor, configured_agents
 
@@ -55,21 +55,14 @@ async def open_method(
         ConfigError: a name is unknown, or the judge's server has no such model.
         PolicyError: the judge's server does not answer.
     """
+    credit = configured_credit(config, matcher)
     options = configured_algorithm(config).options
     if not isinstance(options, ForesightOptions):
-        yield Method(
-            credit=EstimatorCredit(config, by_outcome=matcher is None),
-            build_agents=build_agents,
-            episodes_per_group=config.num_generations,
-        )
+        yield Method(credit=credit, build_agents=build_agents, episodes_per_group=config.num_generations)
         return
-    reward = ForesightReward(options=options, matcher=matcher)
     async with _open_judge(options) as judge:
-        yield Method(
-            credit=ForesightCredit(reward, config.learning_roles, filter_std=config.filter_std),
-            build_agents=_foresight_agents(build_agents, options, judge=judge, live=matcher is None),
-            episodes_per_group=1,
-        )
+        agents = _foresight_agents(build_agents, options, judge=judge, live=matcher is None)
+        yield Method(credit=credit, build_agents=agents, episodes_per_group=1)
 
 
 def fans(config: RLConfig, options: ForesightOptions) -> Callable[[int], Fan]:

@@ -16,6 +16,7 @@ from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole
+from trainers.annotate import step_credits
 from trainers.config import OnExhausted, SemiOnlineConfig, SFTConfig
 from trainers.learner import Learner
 from trainers.metrics import read_metrics
@@ -129,6 +130,12 @@ async def test_an_update_samples_states_times_2g_plus_gk(
     expected = sum(G + probes * sum(found) + G * found[0] for found in readable)
     assert line["completions/sampled"] == sum(step.num_samples for step in steps) == expected
     assert expected == len(steps) * (2 * G + G * probes) or not all(map(all, readable))
+    credits = step_credits(trunks, config)
+    for trunk in trunks:
+        found = credits[trunk.episode_id]
+        assert [each.reward for each in found] == [each.return_ for each in found]
+    learnt_from = [each for found in credits.values() for each in found if each.advantage is not None]
+    assert learnt_from
     assert line["rows"] > 0
     assert line["grad_norm"] > 0
     assert {"reward/planner_format", "reward/planner_execution"} <= set(line)
