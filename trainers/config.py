@@ -55,6 +55,15 @@ class OnExhausted(StrEnum):
     """Train on the groups that passed; an iteration without any changes no weights, and is counted."""
 
 
+class OnDamage(StrEnum):
+    """What to do about a recording that cannot be read or replayed."""
+
+    RAISE = "raise"
+    """Stop before training begins."""
+    SKIP = "skip"
+    """Leave it out, with a warning that says where and why, and count it."""
+
+
 class FaultStrategy(StrEnum):
     """What becomes of an episode whose device broke; it is never scored."""
 
@@ -370,6 +379,8 @@ class SemiOnlineConfig(RLConfig):
         data: trajectory store with the expert trajectories.
         split: split of the store to train on; empty takes all.
         max_trajectories: use the first so many trajectories; 0 uses all.
+        on_damage: what to do about a recording that cannot be read or replayed: a truncated file, a missing
+            or broken picture, no steps, no or an unknown action, a point outside the screen.
         matcher: action matcher for replay and reward, by name.
         patch_budget: mismatches per episode after which the expert takes over; -1 is without limit.
         patch_thought: whose thought goes with a patch.
@@ -382,6 +393,7 @@ class SemiOnlineConfig(RLConfig):
     data: Path = Path()
     split: str = "train"
     max_trajectories: int = 0
+    on_damage: OnDamage = OnDamage.RAISE
     matcher: str = "ui_s1"
     patch_budget: int = 1
     patch_thought: PatchThought = PatchThought.FREE
@@ -442,6 +454,8 @@ class SFTConfig(LearnerConfig):
         data: trajectory store with the expert trajectories.
         split: split of the store to train on; empty takes all.
         max_trajectories: use the first so many trajectories; 0 uses all.
+        on_damage: what to do about a recording that cannot be read or replayed: a truncated file, a missing
+            or broken picture, no steps, no or an unknown action, a point outside the screen.
         format: prompt format, by name.
         thoughts: teach the recorded thoughts; without, the format writes none.
         learning_rate: of AdamW; 0 changes nothing.
@@ -455,6 +469,7 @@ class SFTConfig(LearnerConfig):
     data: Path = Path()
     split: str = "train"
     max_trajectories: int = 0
+    on_damage: OnDamage = OnDamage.RAISE
     format: str = "ui_s1"
     thoughts: bool = True
     learning_rate: float = 1e-5

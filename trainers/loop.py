@@ -64,6 +64,7 @@ class TrainResult:
         checkpoint: the last one, to continue from.
         metrics_path: metrics.jsonl.
         cpu_s: CPU seconds in total.
+        recordings_skipped: damaged recordings and files that `on_damage: skip` left out.
     """
 
     updates: int
@@ -73,6 +74,7 @@ class TrainResult:
     checkpoint: Path
     metrics_path: Path
     cpu_s: float
+    recordings_skipped: int = 0
 
 
 class TimedPolicy(TransformersPolicy):
@@ -205,6 +207,7 @@ class TrainingLoop:
             "groups/filtered": len(sampled.scored) - len(sampled.kept) - sampled.surplus,
             "groups/surplus": sampled.surplus,
             **self._rapo_metrics(sampled.kept, every_row),
+            **self._source.metrics,
             **learnt,
             "rows_dropped": len(learning) - len(rows),
             "rows_frozen": len(every_row) - len(learning),

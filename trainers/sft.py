@@ -8,7 +8,8 @@ agent has two rows for a step: its planner's, that ends in the subgoal, and its 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gui_agent.agent_spec import AgentKind
@@ -29,12 +30,12 @@ from trainers.learner import (
 )
 from trainers.loop import StopCause, TrainResult
 from trainers.metrics import Stopwatch
-from trainers.recordings import chosen_trajectories, successful
+from trainers.recordings import read_recordings
 from trainers.role_rows import ExpertRows, role_rows
 from trainers.rows import Row
 from trainers.run_folder import RunFolder
+from trajectories.records import Trajectory
 from trajectories.replay import ReplayTask
-from trajectories.store import TrajectoryStore
 from trajectories.subgoals import with_subgoals
 
 
@@ -47,11 +48,11 @@ def train_sft(config: SFTConfig) -> TrainResult:
         DataError: no recording succeeded.
     """
     config.agent_spec.check()  # a wrong name is told before the weights are read
-    store = TrajectoryStore.open(config.data)
-    trajectories = successful(chosen_trajectories(store, split=config.split, limit=config.max_trajectories))
+    recordings = read_recordings(config)
+    trajectories: Sequence[Trajectory] = recordings.trajectories
     if config.agent is AgentKind.HIERARCHICAL:
         trajectories = [with_subgoals(trajectory, config.subgoals) for trajectory in trajectories]
-    tasks = [ReplayTask.from_trajectory(trajectory, store.screenshots) for trajectory in trajectories]
+    tasks = [ReplayTask.from_trajectory(trajectory, recordings.screenshots) for trajectory in trajectories]
     stopwatch = Stopwatch()
     accelerator = build_accelerator(config)
     model = load_learner_model(config, accelerator=accelerator)
@@ -64,7 +65,8 @@ def train_sft(config: SFTConfig) -> TrainResult:
         adapter_of_role=adapter_of_role(model.adapters),
         stopwatch=stopwatch,
     )
-    return _Imitation(config, learner, expert, stopwatch).run()
+    result = _Imitation(config, learner, expert, stopwatch, source_metrics=recordings.metrics).run()
+    return replace(result, recordings_skipped=recordings.num_skipped)
 
 
 def _rows_of(tasks: Sequence[ReplayTask], model: VisionLanguageModel, config: SFTConfig) -> ExpertRows:
@@ -112,11 +114,20 @@ def expert_rows(
 class _Imitation:
     """The loop over epochs and steps."""
 
-    def __init__(self, config: SFTConfig, learner: Learner, expert: ExpertRows, stopwatch: Stopwatch) -> None:
+    def __init__(
+        self,
+        config: SFTConfig,
+        learner: Learner,
+        expert: ExpertRows,
+        stopwatch: Stopwatch,
+        *,
+        source_metrics: Mapping[str, Any],
+    ) -> None:
         self._config = config
         self._learner = learner
         self._expert = expert
         self._stopwatch = stopwatch
+        self._source_metrics = source_metrics
         self._folder = RunFolder(config, learner, stopwatch, title="sft")
         self._steps_per_epoch = -(-len(expert.rows) // config.rows_per_step)
         self._step = 0
@@ -158,7 +169,13 @@ class _Imitation:
         metrics = self._learner.fit(mini_batch, self._expert.screenshots)
         self._step += 1
         self._stopwatch.add("update", time.perf_counter() - started)
-        return {"update": self._step, "epoch": epoch, **metrics, **self._stopwatch.take()}
+        return {
+            "update": self._step,
+            "epoch": epoch,
+            **metrics,
+            **self._source_metrics,
+            **self._stopwatch.take(),
+        }
 
     def _stop_cause(self) -> StopCause | None:
         config = self._config

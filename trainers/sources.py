@@ -76,6 +76,11 @@ class GroupSource(Protocol):
         ...
 
     @property
+    def metrics(self) -> Mapping[str, float]:
+        """What to say of its tasks with every update."""
+        ...
+
+    @property
     def position(self) -> dict[str, Any]:
         """Where it stands, JSON-ready."""
         ...
@@ -154,6 +159,7 @@ class TaskGroups:
         time_limit_s: float | None = None,
         record_elements: bool = False,
         labels: EpisodeLabels | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> None:
         """Walk through `tasks`.
 
@@ -170,6 +176,7 @@ class TaskGroups:
             time_limit_s: of one episode.
             record_elements: keep the widgets of every screen, for algorithms that tell states by them.
             labels: stored with every episode.
+            metrics: see `GroupSource.metrics`.
 
         Raises:
             ConfigError: there is no task.
@@ -187,6 +194,7 @@ class TaskGroups:
         self._time_limit_s = time_limit_s
         self._record_elements = record_elements
         self._labels = labels or EpisodeLabels()
+        self._metrics = dict(metrics or {})
         self._names = distinct_names([task.task_id for task in tasks])
         self._order = TaskOrder(self._names, seed=seed)
         self._task_of_group: dict[str, str] = {}
@@ -205,6 +213,11 @@ class TaskGroups:
     def epochs(self) -> float:
         """Epochs drawn so far."""
         return self._order.epochs
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """What to say of its tasks with every update."""
+        return self._metrics
 
     @property
     def position(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gui_agent.actions import action_name, action_points
 from gui_agent.device import ActionSource, ExpertAction
-from gui_agent.errors import ReplayError
+from gui_agent.errors import ImageDecodeError, ReplayError
 from gui_agent.observation import Box, Screenshot, UiElement
 from trajectories.episode import PastStep
 from trajectories.records import Step, Trajectory
@@ -91,9 +91,12 @@ class ReplayTask:
         return screenshot
 
     def check_pictures(self) -> None:
-        """Decode every picture once; `DataError` at the first that is missing or damaged."""
+        """Decode every picture once; `ReplayError` at the first that is missing or damaged."""
         for frame in self.earlier + self.frames:
-            self.picture(frame).image()
+            try:
+                self.picture(frame).image()
+            except ImageDecodeError as error:
+                raise ReplayError(f"trajectory {self.trajectory_id!r}: {error}") from error
 
     @classmethod
     def from_trajectory(cls, trajectory: Trajectory, screenshots: Mapping[str, Screenshot]) -> ReplayTask:

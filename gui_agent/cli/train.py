@@ -27,9 +27,9 @@ from gui_agent.policy import SamplingParams
 from trainers.algorithms import configured_algorithm
 from trainers.config import LearnerConfig, OnlineConfig, RLConfig, SemiOnlineConfig, SFTConfig
 from trainers.grounding_config import GroundingConfig
+from trainers.recordings import open_store
 from trainers.requirements import check_algorithm, check_recorded_states
 from trajectories.collect import collect_episodes, group_jobs
-from trajectories.store import TrajectoryStore
 
 if TYPE_CHECKING:  # these import torch, which --help does without
     from gui_agent.policies.transformers_policy import TransformersPolicy
@@ -265,9 +265,11 @@ class LiveHook:
 
 
 def _finish(result: TrainResult, output_dir: Path) -> int:
+    skipped = result.recordings_skipped
+    left_out = f"{skipped} damaged recordings or files were left out; " if skipped else ""
     print(
         f"{result.updates} updates, {result.optimizer_steps} optimiser steps ({result.cause.value}), "
-        f"{result.cpu_s:.0f} CPU-s; model in {output_dir / 'model'}"
+        f"{result.cpu_s:.0f} CPU-s; {left_out}model in {output_dir / 'model'}"
     )
     return 0
 
@@ -285,7 +287,7 @@ def _require_data(data: Path) -> None:
 def _preview(config: SFTConfig | SemiOnlineConfig, data: Path) -> int:
     config.agent_spec.check()
     _require_data(data)
-    store = TrajectoryStore.open(data)
+    store = open_store(config)
     print(f"would train {config.model} on {len(store)} trajectories of {data} into {config.output_dir}")
     return 0
 
