@@ -129,10 +129,15 @@ def _apply(state: PhoneState, action: Action, display: PhoneDisplay, shown: Layo
             return Change(state=state, error=f"a phone has no {action_name(action)!r} here; it has {names}")
 
 
-def _scrolled(state: PhoneState, direction: Direction, display: PhoneDisplay, shown: Layout) -> PhoneState:
+def scroll_distance_dp(shown: Layout, display: PhoneDisplay) -> int:
+    """How far a `Scroll` moves the list: three quarters of what is seen of it, in whole rows."""
     height_dp = (shown.viewport.bottom - shown.viewport.top) / display.density
     row = display.measures.row
-    distance_dp = max(row, int(height_dp * 0.75) // row * row)
+    return max(row, int(height_dp * 0.75) // row * row)
+
+
+def _scrolled(state: PhoneState, direction: Direction, display: PhoneDisplay, shown: Layout) -> PhoneState:
+    distance_dp = scroll_distance_dp(shown, display)
     match direction:
         case Direction.DOWN:
             return _dragged(state, distance_dp, shown)

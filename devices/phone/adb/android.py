@@ -31,6 +31,7 @@ from devices.phone.apps.settings import is_on, with_switch
 from devices.phone.device import PhoneDevice
 from devices.phone.display import PhoneDisplay
 from devices.phone.state import SYSTEM, Page, PhoneState, go_home, push
+from devices.phone.tasks.task import PhoneTask
 from gui_agent.actions import Action
 from gui_agent.device import ActionResult
 
@@ -186,6 +187,14 @@ class Android:
         if not self.awake:
             return ActionResult(executed=None, error="the screen is off")
         return await self.phone.execute(action)
+
+    async def reset(self, task: PhoneTask) -> None:
+        """Begin a task: its apps, with the screen on and upright; settings and files stay."""
+        await self.phone.reset(task)
+        self.awake = True
+        self.sensor_rotation = 0
+        self.all_selected = False
+        self.touched_at = None
 
     @property
     def packages(self) -> dict[str, Package]:

@@ -31,6 +31,7 @@ class AdbDaemon:
         """Nothing listens before `start`."""
         self.android = android
         self.port = 0
+        android.on_reboot = self.hang_up
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,14 +120,20 @@ class AdbDaemon:
             self._end_of_outage.cancel()
         self._outage = fault
         loop = asyncio.get_running_loop()
-        self._end_of_outage = loop.call_later(self.android.faults.outage_s, self._end_outage)
+        self._end_of_outage = loop.call_later(self.android.faults.outage_s, self._outage_is_over)
         self.hang_up()
 
-    def _end_outage(self) -> None:
-        self._outage = None
-        task = asyncio.get_running_loop().create_task(self.faults_changed())
+    def _outage_is_over(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.end_outage())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def end_outage(self) -> None:
+        """A drawn outage is over, if there is one: hosts are let in again."""
+        if self._end_of_outage is not None:
+            self._end_of_outage.cancel()
+        self._outage = None
+        await self.faults_changed()
 
     def _link_fails(self) -> bool:
         """Whether a fault drawn for this call breaks the link before it is answered."""

@@ -1,0 +1,293 @@
+"""Several virtual phones in this process, their control channel, and an adb server that lists them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from devices.android.server import AdbServer, find_adb, frame
+from devices.phone.adb.android import Android
+from devices.phone.adb.control import PhoneControl
+from devices.phone.adb.control_server import ControlServer
+from devices.phone.adb.daemon import HOST, AdbDaemon
+from devices.phone.adb.packages import APP_PACKAGES
+from devices.phone.adb.profiles import delay_profile
+from devices.phone.adb.served import ServedPhone
+from devices.phone.device import PhoneDevice, ScreenCache
+from devices.phone.display import QUICKSTART_DISPLAY, PhoneDisplay
+from devices.phone.suites import phone_suite
+from gui_agent.errors import ConfigError, DeviceError, DeviceTimeoutError
+
+_SERVER_DEADLINE_S: Final = 20.0
+_CONNECT_DEADLINE_S: Final = 15.0
+_LOOK_AGAIN_S: Final = 0.02
+_TERMINATE_DEADLINE_S: Final = 5.0
+_NO_SEARCH: Final = {"ADB_USB": "0", "ADB_MDNS": "0", "ADB_EMU": "0", "ADB_LOCAL_TRANSPORT_MAX_PORT": "5554"}
+"""Keeps an adb server from looking for devices: it would list other people's, and takes seconds."""
+_LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarmSettings:
+    """What phones to serve, and how.
+
+    Attributes:
+        num_phones: at least 1.
+        display: the screen of each.
+        profile: how long things take: "fast", "phone" or "old_phone".
+        suite: the phone that is shown before the first task is that of this suite's first task.
+        popup_rate: as for `PhoneDevice`.
+        adb_server_port: the adb server that shall list the phones; 0 starts one of its own, on a free port.
+        emulator_names: register the phones as "emulator-<port>" instead of "127.0.0.1:<port>".
+        log_path: where an own adb server writes its log; None throws it away.
+
+    Raises:
+        ConfigError: a number is out of range, or the profile or the suite is unknown.
+    """
+
+    num_phones: int = 1
+    display: PhoneDisplay = QUICKSTART_DISPLAY
+    profile: str = "fast"
+    suite: str = "quickstart"
+    popup_rate: float | None = None
+    adb_server_port: int = 0
+    emulator_names: bool = False
+    log_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_phones < 1:
+            raise ConfigError(f"num_phones is {self.num_phones}; a farm needs at least 1")
+        if not 0 <= self.adb_server_port < 65536:
+            raise ConfigError(f"adb_server_port is {self.adb_server_port}; expected 0 to 65535")
+        delay_profile(self.profile)
+        phone_suite(self.suite)
+
+
+class OwnAdbServer:
+    """An adb server as a child process: it belongs to one farm and ends with it."""
+
+    def __init__(self, port: int, *, log_path: Path | None = None) -> None:
+        """Not started yet."""
+        self.server = AdbServer(port=port)
+        self._log_path = log_path
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the server's process; 0 while there is none."""
+        return 0 if self._process is None else self._process.pid
+
+    async def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            DependencyError: there is no adb program.
+            DeviceError: it ended at once.
+            DeviceTimeoutError: it does not answer.
+        """
+        command = [str(find_adb()), "-P", str(self.server.port), "nodaemon", "server"]
+        environment = {**os.environ, **_NO_SEARCH}
+        log = asyncio.subprocess.DEVNULL if self._log_path is None else os.open(self._log_path, _LOG_FLAGS)
+        try:
+            # A session of its own: Ctrl-C must end the phones first, or the server would see them vanish.
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            if log >= 0:
+                os.close(log)
+        end_s = time.monotonic() + _SERVER_DEADLINE_S
+        while not _answers(self.server.port):
+            if self._process.returncode is not None:
+                raise DeviceError(f"`{' '.join(command)}` ended with exit code {self._process.returncode}")
+            if time.monotonic() > end_s:
+                await self.close()
+                raise DeviceTimeoutError(
+                    f"`{' '.join(command)}` did not listen in {_SERVER_DEADLINE_S:.0f} s"
+                )
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def close(self) -> None:
+        """End it; calling it twice is fine."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(_TERMINATE_DEADLINE_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(slots=True)
+class PhoneFarm:
+    """Virtual phones behind an adb server; an async context manager.
+
+        async with PhoneFarm(FarmSettings(num_phones=4)) as farm:
+            farm.server_port, [phone.serial for phone in farm.phones]
+
+    Attributes:
+        settings: what to serve.
+        phones: how each is reached, once the farm runs.
+        daemons: the phones themselves by serial.
+        server: the adb server.
+    """
+
+    settings: FarmSettings = field(default_factory=FarmSettings)
+    phones: Sequence[ServedPhone] = ()
+    daemons: dict[str, AdbDaemon] = field(default_factory=dict)
+    server: AdbServer = field(default_factory=AdbServer)
+    _own_server: OwnAdbServer | None = None
+    _control: ControlServer | None = None
+
+    async def start(self) -> None:
+        """Start the phones and connect them.
+
+        Raises:
+            DependencyError: there is no adb program.
+            DeviceError: the adb server does not take the phones.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        self._control = ControlServer(self.daemons)
+        await self._control.start()
+        if self.settings.adb_server_port:
+            self.server = AdbServer(port=self.settings.adb_server_port)
+            await asyncio.to_thread(self.server.query, "host:version")
+        else:
+            self._own_server = OwnAdbServer(free_port(), log_path=self.settings.log_path)
+            await self._own_server.start()
+            self.server = self._own_server.server
+        screens = ScreenCache()
+        daemons = [await self._new_phone(number, screens) for number in range(self.settings.num_phones)]
+        await asyncio.gather(*map(self._connect, daemons))
+        self.phones = [self._served(serial) for serial in self.daemons]
+
+    async def _new_phone(self, number: int, screens: ScreenCache) -> AdbDaemon:
+        settings, suite = self.settings, phone_suite(self.settings.suite)
+        phone = PhoneDevice(settings.display, popup_rate=settings.popup_rate, screens=screens)
+        start = suite.task(suite.templates[0], number).plan.start
+        phone.put(replace(start, popup_rate=settings.popup_rate or start.popup_rate))
+        android = Android(phone, serial=f"VP{number + 1:04d}", profile=delay_profile(settings.profile))
+        daemon = AdbDaemon(android)
+        await daemon.start()
+        serial = f"emulator-{daemon.port - 1}" if settings.emulator_names else daemon.address
+        self.daemons[serial] = daemon
+        return daemon
+
+    def _serial(self, daemon: AdbDaemon) -> str:
+        return next(serial for serial, one in self.daemons.items() if one is daemon)
+
+    async def _connect(self, daemon: AdbDaemon) -> None:
+        """Let the adb server connect to a phone, and wait until it lists it as ready."""
+        serial, said = self._serial(daemon), ""
+        if self.settings.emulator_names:
+            await asyncio.to_thread(_tell, self.server.port, f"host:emulator:{daemon.port}")
+        else:
+            said = await asyncio.to_thread(self.server.connect, daemon.address)
+        end_s = time.monotonic() + _CONNECT_DEADLINE_S
+        while (state := await asyncio.to_thread(self.server.state_of, serial)) != "device":
+            if time.monotonic() > end_s:
+                raise DeviceError(
+                    f"phone {serial}: the adb server at port {self.server.port} lists it as {state} after "
+                    f"{_CONNECT_DEADLINE_S:.0f} s ({said or 'no answer'}); end that server and try again"
+                )
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _served(self, serial: str) -> ServedPhone:
+        assert self._control is not None, "phones are listed after the start"
+        display = self.daemons[serial].android.physical_display
+        return ServedPhone(
+            serial=serial,
+            adb_server_port=self.server.port,
+            control_port=self._control.port,
+            token=self._control.token,
+            pid=os.getpid(),
+            width_px=display.width_px,
+            height_px=display.height_px,
+            status_bar_px=display.px(display.measures.status),
+            app_packages={app: package.name for app, package in APP_PACKAGES.items()},
+        )
+
+    def control(self, serial: str) -> PhoneControl:
+        """The control of one of the phones.
+
+        Raises:
+            ConfigError: the farm has no phone of that serial.
+        """
+        for phone in self.phones:
+            if phone.serial == serial:
+                return PhoneControl(phone)
+        known = ", ".join(phone.serial for phone in self.phones) or "none; it is not started"
+        raise ConfigError(f"the farm has no phone {serial!r}; there are {known}")
+
+    async def close(self) -> None:
+        """End the phones and an own adb server; calling it twice is fine."""
+        if self._own_server is None:
+            await asyncio.gather(*map(self._disconnect, self.daemons))
+        else:
+            await self._own_server.close()
+            self._own_server = None
+        for daemon in self.daemons.values():
+            await daemon.close()
+        if self._control is not None:
+            await self._control.close()
+        self.daemons.clear()
+        self.phones = ()
+
+    async def _disconnect(self, serial: str) -> None:
+        """Let somebody else's adb server forget a phone, if the server still runs."""
+        if not self.settings.emulator_names and _answers(self.server.port):
+            await asyncio.to_thread(self.server.disconnect, serial)
+
+    async def __aenter__(self) -> Self:
+        """The farm, running."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End everything."""
+        await self.close()
+
+
+def _tell(port: int, request: str) -> None:
+    """Send a request that the adb server does not answer."""
+    with socket.create_connection((HOST, port), timeout=_CONNECT_DEADLINE_S) as connection:
+        connection.sendall(frame(request))
