@@ -85,7 +85,7 @@ class AdbConnection:
         """
         line = command if isinstance(command, str) else shlex.join(command)
         if self._has_shell_v2 is None:
-            self._has_shell_v2 = "shell_v2" in await self._features(timeout_s)
+            self._has_shell_v2 = "shell_v2" in await self._features(line, timeout_s)
         if not self._has_shell_v2:
             return await self._shell_v1(line, timeout_s)
         async with self._service(f"shell,v2,raw:{line}", line, timeout_s) as stream:
@@ -145,10 +145,9 @@ class AdbConnection:
         advice = remedy or f"`gui-agent devices doctor {self.serial}` checks this phone"
         return f"phone {self.serial}: `{shown}`: {came_back}; {advice}"
 
-    async def _features(self, timeout_s: float | None) -> str:
-        request = f"host-serial:{self.serial}:features"
-        async with self._connected(request, timeout_s) as stream:
-            await stream.request(request)
+    async def _features(self, line: str, timeout_s: float | None) -> str:
+        async with self._connected(line, timeout_s) as stream:
+            await stream.request(f"host-serial:{self.serial}:features")
             return (await stream.read_block()).decode(errors="replace")
 
     async def _shell_v1(self, line: str, timeout_s: float | None) -> ShellResult:
@@ -205,7 +204,7 @@ class AdbConnection:
                     stream.stage = "selecting the phone"
                     yield stream
             except _RefusedError as error:
-                raise await self._refusal(line, str(error)) from error
+                raise await self._refusal(line, " ".join(str(error).split())) from error
             except TimeoutError as error:
                 if isinstance(error, DeviceTimeoutError):
                     raise

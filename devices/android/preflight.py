@@ -96,8 +96,8 @@ class Preflight:
                 return
         for check in (
             self._version,
-            self._input_allowed,
             self._awake,
+            self._input_allowed,
             self._stays_awake,
             self._keyboard,
             self._animations,
@@ -144,10 +144,10 @@ class Preflight:
         return _ok("Android version", found)
 
     async def _input_allowed(self) -> CheckResult:
-        """Send a key that no app knows: whether it is let in says whether taps are."""
+        """Wake what is awake: whether the key is let in says whether taps are."""
         name = "taps allowed"
         try:
-            await send_input(self._connection, ("keyevent", "KEYCODE_UNKNOWN"))
+            await send_input(self._connection, ("keyevent", "KEYCODE_WAKEUP"))
         except DeviceError as error:
             return _failed(name, "the phone refuses injected events", str(error))
         return _ok(name, "events are let in (INJECT_EVENTS)")

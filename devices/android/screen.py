@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devices.android.connection import AdbConnection
+from devices.android.touch import send_input
 from gui_agent.errors import DeviceError
 
 _OVERRIDE_SIZE: Final = re.compile(r"Override size: (\d+)x(\d+)")
@@ -113,7 +114,7 @@ class Screen:
         """
         if not await self.is_awake():
             # 224 wakes only; the power key (26) would switch a screen off that has just come on.
-            await self._connection.check_shell("input keyevent KEYCODE_WAKEUP")
+            await send_input(self._connection, ("keyevent", "KEYCODE_WAKEUP"))
             if not await _until(self.is_awake):
                 raise DeviceError(
                     self._connection.message(

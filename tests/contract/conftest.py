@@ -1,11 +1,16 @@
-"""Fixtures of the contract tests: programs that may be missing on this computer."""
+"""Fixtures of the contract tests: programs that may be missing on this computer, and phones."""
 
 from __future__ import annotations
 
+import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from devices.android import AdbServer
+from devices.android.server import find_adb
 from devices.browser import find_chromium
 from gui_agent.errors import DependencyError
 
@@ -17,3 +22,18 @@ def chromium() -> Path:
         return find_chromium()
     except DependencyError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def adb_server() -> Iterator[AdbServer]:
+    """A real adb server of one's own, on a free port; tests that need one are skipped without adb."""
+    try:
+        adb = find_adb()
+    except DependencyError as error:
+        pytest.skip(str(error))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        server = AdbServer(port=probe.getsockname()[1])
+    server.start()
+    yield server
+    subprocess.run([adb, "-P", str(server.port), "kill-server"], check=False)

@@ -247,7 +247,7 @@ def test_scrolls_stay_inside_and_go_against_the_content(direction: Direction, x:
 @pytest.mark.parametrize(
     ("dump", "package"),
     [
-        ("  mCurrentFocus=Window{7f2a1c u0 com.android.settings/com.android.Settings}", "com.android.settings"),
+        ("  mCurrentFocus=Window{7f2a1c u0 com.android.settings/.Settings}", "com.android.settings"),
         ("  mFocusedApp=ActivityRecord{5d1e2b0 u0 com.example.notes/.Main t14}", "com.example.notes"),
         ("  mCurrentFocus=null\n  mFocusedApp=ActivityRecord{5d u0 org.x/.Y t1}", "org.x"),
         ("  mCurrentFocus=null", None),
