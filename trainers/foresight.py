@@ -240,7 +240,7 @@ class ForesightCredit:
     """Rewards, filter and advantages of foresight; one group is one trunk episode.
 
     A trunk is kept if some state of it has a group of a learning role whose rewards deviate by more than
-    `filter_std`. Its flat groups make no rows: their advantages would be 0.
+    `filter_std`. Its flat groups make no rows, because their advantages are 0; with `filter_std` -1 they do.
     """
 
     def __init__(self, reward: ForesightReward, learning: Learning, *, filter_std: float) -> None:
@@ -267,14 +267,14 @@ class ForesightCredit:
         return self._filter_std == _KEEP_ALL or scored.spread > max(self._filter_std, 1e-9)
 
     def rows(self, groups: Sequence[ScoredGroup], *, update: int) -> list[Row]:
-        """One row per candidate of the roles that learn in this update, flat groups left out."""
+        """One row per candidate of the groups of roles that learn in this update."""
         learning = self._learning(update)
         found = [
             group
             for scored in groups
             for record in scored.group.records
             for group in self._reward.groups(record.trajectory)
-            if group.key.role in learning and not group.is_flat
+            if group.key.role in learning and (self._filter_std == _KEEP_ALL or not group.is_flat)
         ]
         wanted = [row for group in found for row in group.estimator_rows]
         advantages = self._estimator(wanted, np.random.default_rng(update))

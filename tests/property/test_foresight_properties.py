@@ -106,10 +106,13 @@ def trunks(draw: st.DrawFn) -> list[Trajectory]:
 
 
 def rows_of(
-    trajectories: list[Trajectory], schedule: str = "simultaneous", mode: NormMode = NormMode.MEAN_STD_NORM
+    trajectories: list[Trajectory],
+    schedule: str = "simultaneous",
+    mode: NormMode = NormMode.MEAN_STD_NORM,
+    filter_std: float = 0.0,
 ) -> list[Row]:
     reward = ForesightReward(options=ForesightOptions(mode=mode), matcher=MATCHER)
-    credit = ForesightCredit(reward, get_schedule(schedule).roles, filter_std=0.0)
+    credit = ForesightCredit(reward, get_schedule(schedule).roles, filter_std=filter_std)
     scored = [credit.score(group_of(trajectory)) for trajectory in trajectories]
     return credit.rows([each for each in scored if credit.keep(each)], update=0)
 
@@ -146,6 +149,15 @@ def test_probes_are_never_trained_on_and_idle_roles_are_not_either(trajectories:
         for candidate in each.candidates
     )
     assert len(both) <= count
+    everything = rows_of(trajectories, filter_std=-1)
+    assert [row for row in everything if row.advantage] == [row for row in both if row.advantage]
+    lone = sum(
+        [each.kind for each in state.candidates].count(kind) == 1
+        for trajectory in trajectories
+        for state in trajectory.steps
+        for kind in (CandidateKind.SUBGOAL, CandidateKind.ACTION)
+    )
+    assert len(everything) == count - lone
     for schedule, role in (("planner_only", AgentRole.PLANNER), ("actor_only", AgentRole.ACTOR)):
         alone = rows_of(trajectories, schedule)
         assert alone == [row for row in both if row.role is role]
