@@ -4,6 +4,10 @@ A wrong step of a hierarchical agent is the planner's if it wrote no usable subg
 lead to what the expert did even when it is taken at its word (`gui_agent.literal`). If it does lead there
 and the step is wrong all the same, the error is the actor's. Where a subgoal cannot be taken at its word,
 because the reader does not understand it or nothing on the screen has a name, nobody is blamed.
+
+Where the same steps were replayed with the expert's subgoals (`eval.oracles`), the second split needs no
+reader: a wrong step that is right with the expert's subgoal is the planner's error, one that stays wrong
+is the actor's.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from eval.horizon import JudgedSteps
 from eval.intervals import Interval, bootstrap_ratio
 from eval.oracles import frame_labels
 from gui_agent.errors import DataError
@@ -184,3 +189,57 @@ def error_split(plans: Sequence[JudgedPlan], *, matcher: str, seed: int = 0) -> 
 
 
 _Test = Callable[[JudgedStep], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubgoalEffect:
+    """What the expert's subgoals change, step by step; shares of all steps, intervals over trajectories.
+
+    Attributes:
+        right: right with the agent's own subgoals and with the expert's.
+        planner: wrong, but right with the expert's subgoal.
+        actor: wrong with both.
+        lost: right, but wrong with the expert's subgoal.
+        num_steps, num_trajectories: what was judged.
+    """
+
+    right: Interval
+    planner: Interval
+    actor: Interval
+    lost: Interval
+    num_steps: int
+    num_trajectories: int
+
+
+def subgoal_effect(
+    own: Sequence[JudgedSteps], given: Sequence[JudgedSteps], *, seed: int = 0
+) -> SubgoalEffect:
+    """Split errors by what the actor does when it is given the expert's subgoals.
+
+    Args:
+        own: steps of the agent as it is, each replayed with the expert's history.
+        given: the same with an oracle planner; recordings that it knows nothing about are left out.
+        seed: of the intervals.
+
+    Raises:
+        DataError: no recording was replayed in both ways, or one has other steps.
+    """
+    before = {one.trajectory_id: one.right for one in own}
+    pairs = [(before[one.trajectory_id], one.right) for one in given if one.trajectory_id in before]
+    if not pairs or any(len(first) != len(second) for first, second in pairs):
+        raise DataError("a comparison needs the same recordings with own and with the expert's subgoals")
+
+    def share(was: bool, becomes: bool) -> Interval:
+        parts = [
+            sum((one, other) == (was, becomes) for one, other in zip(*pair, strict=True)) for pair in pairs
+        ]
+        return bootstrap_ratio(parts, [len(pair[0]) for pair in pairs], seed=seed)
+
+    return SubgoalEffect(
+        right=share(True, True),
+        planner=share(False, True),
+        actor=share(False, False),
+        lost=share(True, False),
+        num_steps=sum(len(pair[0]) for pair in pairs),
+        num_trajectories=len(pairs),
+    )

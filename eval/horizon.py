@@ -41,6 +41,16 @@ class JudgedSteps:
         if not self.right:
             raise DataError(f"trajectory {self.trajectory_id!r}: no step was judged")
 
+    @property
+    def marks(self) -> str:
+        """One sign for each step, as reports keep them: "101"."""
+        return "".join(str(int(right)) for right in self.right)
+
+    @classmethod
+    def from_marks(cls, trajectory_id: str, marks: str) -> JudgedSteps:
+        """What `marks` were written of."""
+        return cls(trajectory_id=trajectory_id, right=tuple(mark == "1" for mark in marks))
+
     def prefix_right(self, depth: int) -> bool:
         """Whether no step up to this depth (from 1) is wrong."""
         return all(self.right[:depth])

@@ -52,7 +52,7 @@ from gui_agent.policy import (
 )
 from trajectories.episode import element_to_dict
 from trajectories.records import Step
-from trajectories.replay_task import ReplayFrame
+from trajectories.replay_task import ReplayFrame, ReplayTask
 from trajectories.subgoals import recorded_subgoal, template_subgoal
 
 
@@ -285,3 +285,14 @@ def frame_labels(frame: ReplayFrame) -> Sequence[UiElement] | None:
     if frame.elements is not None:
         return frame.elements
     return target_of(frame.expert) or (None if action_points(frame.expert.action) else ())
+
+
+def why_not(oracle: Oracle, task: ReplayTask) -> str | None:
+    """Why a recording cannot be judged with this oracle; None if it can."""
+    for number, frame in enumerate(task.frames):
+        labels = frame_labels(frame)
+        if oracle is Oracle.PLANNER and expert_subgoal(frame.expert, labels) is None:
+            return f"step {number} has no subgoal, and no name for what the expert touches"
+        if oracle is Oracle.ACTOR and labels is None:
+            return f"nothing on the screen of step {number} has a name (collect --elements keeps widgets)"
+    return None

@@ -15,15 +15,18 @@ from rich.table import Table
 
 from devices.registry import resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score
+from eval.oracles import Oracle, agent_with_oracle
 from eval.responses import count_responses
 from gui_agent import __version__
+from gui_agent.agent_spec import AgentFor, AgentKind
 from gui_agent.cli.agents import AgentOptions, agents_for, lock_step_devices, open_policy
 from gui_agent.cli.collect import progress_bar
 from gui_agent.cli.config import plain
 from gui_agent.cli.devices import open_devices
-from gui_agent.cli.evaluate_replay import ReplayEvaluation
+from gui_agent.cli.evaluate_replay import Play, ReplayEvaluation, effect_of_subgoals
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.horizon_report import has_horizon, print_horizon, write_horizon_page
+from gui_agent.cli.oracle_report import print_errors, print_oracles
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import DeviceFactory, Task, TaskSource
 from gui_agent.errors import ConfigError, DataError
@@ -32,6 +35,7 @@ from gui_agent.policy import Policy
 from trajectories.collect import EpisodeLabels, collect_episodes, group_jobs
 from trajectories.records import EpisodeRecord, Trajectory
 from trajectories.store import TrajectoryStore
+from trajectories.subgoals import SubgoalSource, with_subgoals
 
 _CONCURRENCY = 64
 _MADE_BY = "eval run"
@@ -47,7 +51,9 @@ class EvalRun:
     prompt format, resolution and code version. At temperature 0 a second run gives the same figures.
 
     How long an agent stays right is asked for with --horizon (accuracy by depth, and the number of steps
-    it gets through) and --history-error-rate (accuracy when its history says that it has erred).
+    it gets through) and --history-error-rate (accuracy when its history says that it has erred). The replay
+    of a hierarchical agent tells for each error whether it is the planner's or the actor's; --oracle scores
+    each of the two with a perfect partner.
 
     Examples:
         gui-agent eval run --recipe quickstart --agent.model runs/quickstart/semi_online/model
@@ -56,6 +62,8 @@ class EvalRun:
             --agent.model UI-S1-7B --matcher distance_only --output-dir runs/eval
         gui-agent eval run --data runs/held_out --agent.model runs/quickstart/semi_online/model \\
             --horizon --history-error-rate 0 0.25 0.5 --output-dir runs/long
+        gui-agent eval run --suite phone/long --data runs/held_out --agent hierarchical \\
+            --agent.model runs/joint/model --oracle planner actor --output-dir runs/blame
 
     Attributes:
         agent: the model to score.
@@ -75,6 +83,11 @@ class EvalRun:
             agent's own, and the horizon; also writes horizon.html.
         history_error_rate: in replay, measure step accuracy while each remembered step is wrong with this
             probability, from 0 to 1; several are measured one after the other.
+        oracle: score the agent again with an oracle in the place of its planner (execution alone: subgoals
+            of the expert) or of its actor (planning alone: subgoals taken at their word), or one after the
+            other.
+        subgoals: in replay, where the subgoals of recorded steps come from, for a hierarchical agent's
+            history and an oracle planner.
         seed: of sampling noise, of the intervals of replay and of wrong histories.
     """
 
@@ -90,6 +103,8 @@ class EvalRun:
     matcher: str = "ui_s1"
     horizon: bool = False
     history_error_rate: tuple[float, ...] = ()
+    oracle: tuple[Oracle, ...] = ()
+    subgoals: SubgoalSource = SubgoalSource.DATA_ELSE_TEMPLATE
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -100,6 +115,11 @@ class EvalRun:
         for rate in self.history_error_rate:
             if not 0 <= rate <= 1:
                 raise ConfigError(f"history_error_rate is {rate}; expected a probability from 0 to 1")
+        if Oracle.ACTOR in self.oracle and self.agent.kind is AgentKind.FLAT:
+            raise ConfigError(
+                "oracle actor leaves the planner alone, and a flat agent has none; say --agent hierarchical, "
+                "or take oracle planner, which gives subgoals to a flat model"
+            )
         if self.episodes_per_template < 1:
             raise ConfigError(f"episodes_per_template is {self.episodes_per_template}; expected 1 or more")
         for name in ("first_instance", "max_trajectories", "seed"):
@@ -129,18 +149,27 @@ class EvalRun:
         report: dict[str, Any] = {"code_version": __version__, "config": plain(self)}
         self._check_inputs()
         async with open_policy(self.agent, lock_step=True) as policy:
-            if self.suite:
-                report["live"] = await self._live(policy)
-            if self.data is not None:
-                report["replay"] = await self._replay(policy, self.data)
+            report |= await self._sections(policy, agents_for(policy, self.agent))
+            if self.oracle:
+                report["oracles"] = {
+                    oracle.value: await self._sections(
+                        policy, agent_with_oracle(oracle, self.agent.spec, policy), oracle=oracle
+                    )
+                    for oracle in dict.fromkeys(self.oracle)
+                }
+                self._compare(report)
         report |= {"cpu_s": round(watch.cpu_s, 2), "wall_s": round(watch.wall_s, 2)}
-        if has_horizon(report.get("replay", {})):
-            page = write_horizon_page(
-                self.output_dir / "horizon.html", report["replay"], model=self.agent.model
-            )
-            report["replay"]["page"] = str(page)
+        if has_horizon(report):
+            page = write_horizon_page(self.output_dir / "horizon.html", report, model=self.agent.model)
+            report["horizon_page"] = str(page)
         (self.output_dir / "eval.json").write_text(json.dumps(report, indent=1) + "\n")
         return report
+
+    def _compare(self, report: dict[str, Any]) -> None:
+        """Say what the expert's subgoals changed, where the agent has its own."""
+        given = report["oracles"].get(Oracle.PLANNER.value, {}).get("replay")
+        if given and self.agent.kind is AgentKind.HIERARCHICAL:
+            given["effect_of_subgoals"] = effect_of_subgoals(report["replay"], given, seed=self.seed)
 
     def _check_inputs(self) -> None:
         """Names and folders, before anything expensive is done."""
@@ -151,7 +180,8 @@ class EvalRun:
             if store is not None:
                 TrajectoryStore.open(store)
         make_folder(self.output_dir, "output_dir")
-        _refuse_foreign(self.output_dir / "episodes")
+        for folder in ("episodes", *(f"episodes_oracle_{oracle.value}" for oracle in self.oracle)):
+            _refuse_foreign(self.output_dir / folder)
 
     def _tasks(self, suite: TaskSource) -> list[Task]:
         return evaluation_tasks(suite, self.episodes_per_template, first=self.first_instance)
@@ -162,13 +192,26 @@ class EvalRun:
             return ()
         return self.training_data if isinstance(self.training_data, tuple) else (self.training_data,)
 
-    async def _live(self, policy: Policy) -> dict[str, Any]:
+    async def _sections(
+        self, policy: Policy, agent_for: AgentFor, *, oracle: Oracle | None = None
+    ) -> dict[str, Any]:
+        """Live success and replay of one agent, whatever of them was asked for."""
+        sections = {}
+        play = partial(self._play, policy, agent_for)
+        if self.suite:
+            folder = f"episodes_oracle_{oracle.value}" if oracle else "episodes"
+            sections["live"] = await self._live(play, self.output_dir / folder)
+        if self.data is not None:
+            sections["replay"] = await self._replay(play, self.data, oracle)
+        return sections
+
+    async def _live(self, play: Play, episodes: Path) -> dict[str, Any]:
         suite = resolve_suite(self.suite)
         tasks = self._tasks(suite)
         async with open_devices(self.devices, suite) as factory:
-            records = await self._play(policy, tasks, factory, "live")
+            records = await play(tasks, factory, "live")
         unseen = self._unseen(record.trajectory for record in records)
-        _keep(self.output_dir / "episodes", records)
+        _keep(episodes, records)
         score = live_score(unseen)
         return {
             "suite": self.suite,
@@ -186,7 +229,7 @@ class EvalRun:
         known = _starts(trajectory for store in stores for trajectory in store)
         return [trajectory for trajectory in trajectories if not _starts([trajectory]) & known]
 
-    async def _replay(self, policy: Policy, data: Path) -> dict[str, Any]:
+    async def _replay(self, play: Play, data: Path, oracle: Oracle | None) -> dict[str, Any]:
         store = TrajectoryStore.open(data)
         recorded = list(store)[: self.max_trajectories or None]
         trajectories = self._unseen(recorded)
@@ -195,20 +238,28 @@ class EvalRun:
                 f"all {len(recorded)} trajectories of {data} begin like one of training_data, so nothing is "
                 "held out; give other recordings, or leave training_data away"
             )
+        if oracle or self.agent.kind is AgentKind.HIERARCHICAL:
+            trajectories = [with_subgoals(trajectory, self.subgoals) for trajectory in trajectories]
         evaluation = ReplayEvaluation(
             trajectories=trajectories,
             screenshots=store.screenshots,
             matcher=get_matcher(self.matcher),
             seed=self.seed,
-            play=partial(self._play, policy),
+            play=play,
             horizon=self.horizon,
             history_error_rates=self.history_error_rate,
+            oracle=oracle,
         )
         seen = len(recorded) - len(trajectories)
         return {"data": str(data), "seen_in_training": seen, **await evaluation.figures()}
 
     async def _play(
-        self, policy: Policy, tasks: Sequence[Task], factory: DeviceFactory, what: str
+        self,
+        policy: Policy,
+        agent_for: AgentFor,
+        tasks: Sequence[Task],
+        factory: DeviceFactory,
+        what: str,
     ) -> list[EpisodeRecord]:
         records = []
         with progress_bar() as progress:
@@ -216,7 +267,7 @@ class EvalRun:
             episodes = collect_episodes(
                 group_jobs(tasks, seed=self.seed, prefix=f"{what}-"),
                 lock_step_devices(factory, policy),
-                agents_for(policy, self.agent),
+                agent_for,
                 concurrency=max(1, min(factory.capacity, _CONCURRENCY)),
                 ordered=True,
                 labels=EpisodeLabels(suite=self.suite, split="eval", policy_name=self.agent.model),
@@ -294,9 +345,11 @@ def _print(report: dict[str, Any]) -> None:
         if replay["refused"]:
             console.print(f"{len(replay['refused'])} trajectories could not be replayed; see eval.json")
         _print_responses(console, replay["responses"])
+        print_errors(console, replay)
         print_horizon(console, replay)
-        if page := replay.get("page"):
-            console.print(f"curves in {page}", markup=False, soft_wrap=True)
+    print_oracles(console, report)
+    if page := report.get("horizon_page"):
+        console.print(f"curves in {page}", markup=False, soft_wrap=True)
     console.print(f"{report['cpu_s']:.1f} CPU-s, {report['wall_s']:.1f} s")
 
 

@@ -14,9 +14,12 @@ from trajectories.viewer import Chart, RunReport, Series, Table, write_report
 HISTORY_NAMES: Final = {"expert_history": "expert's history", "own_history": "own history"}
 """What the agent remembered: the expert's steps, or its own with an expert's patch for each wrong one."""
 
+_DEPTH: Final = "depth: steps of the recording"
 
-def has_horizon(replay: Mapping[str, Any]) -> bool:
-    """Whether a replay's figures hold any of these."""
+
+def has_horizon(report: Mapping[str, Any]) -> bool:
+    """Whether an evaluation holds any of these figures."""
+    replay = report.get("replay", {})
     return bool(replay.get("horizon") or replay.get("history_errors"))
 
 
@@ -36,45 +39,37 @@ def print_horizon(console: Console, replay: Mapping[str, Any]) -> None:
         console.print(table)
 
 
-def write_horizon_page(path: Path, replay: Mapping[str, Any], *, model: str) -> Path:
+def write_horizon_page(path: Path, report: Mapping[str, Any], *, model: str) -> Path:
     """Write a self-contained page with curves and tables, and return its path.
 
     Args:
         path: of the page.
-        replay: the replay section of eval.json.
+        report: the contents of eval.json; its replay holds such figures.
         model: name of the agent's model.
     """
-    metrics: Mapping[str, Any] = replay.get("horizon", {})
-    points: Sequence[Mapping[str, Any]] = replay.get("history_errors", ())
-    charts = [
-        Chart(
-            title=title,
-            x_label="depth: steps of the recording",
-            y_label=title.lower(),
-            series=[series for name, found in metrics.items() for series in _by_depth(name, found, figure)],
-            note=note,
-            y_range=(0.0, 1.0),
+    replay = report["replay"]
+    agents = {"": replay} | {
+        f", oracle {oracle}": sections["replay"] for oracle, sections in report.get("oracles", {}).items()
+    }
+    metrics = {
+        HISTORY_NAMES[name] + suffix: found
+        for suffix, figures in agents.items()
+        for name, found in figures.get("horizon", {}).items()
+    }
+    charts = []
+    if metrics:
+        charts = [_step_chart(metrics), _prefix_chart(metrics)]
+    if replay.get("history_errors"):
+        charts.append(
+            _history_chart({suffix: figures["history_errors"] for suffix, figures in agents.items()})
         )
-        for title, figure, note in (
-            ("Step accuracy", "step", "Right steps among the recordings that are so long."),
-            (
-                "Prefix accuracy",
-                "prefix",
-                "Recordings without a wrong step so far; shorter ones count with their last step. If "
-                "constant: what the mean step accuracy gives if errors come independently.",
-            ),
-        )
-        if metrics
-    ]
-    if points:
-        charts.append(_history_chart(points))
-    report = RunReport(
+    page = RunReport(
         title=f"How long it stays right: {model}",
         summary=f"Replay of {replay['trajectories']} recordings, matcher {replay['matcher']}.",
         charts=charts,
         tables=[_horizons(name, found) for name, found in metrics.items()],
     )
-    return write_report(path, report)
+    return write_report(path, page)
 
 
 def horizon_words(horizon: Mapping[str, Any]) -> str:
@@ -94,14 +89,38 @@ def _depth_table(title: str, metrics: Mapping[str, Any]) -> TerminalTable:
     return table
 
 
-def _by_depth(name: str, metrics: Mapping[str, Any], figure: str) -> list[Series]:
+def _step_chart(metrics: Mapping[str, Mapping[str, Any]]) -> Chart:
+    return Chart(
+        title="Step accuracy",
+        x_label=_DEPTH,
+        y_label="step accuracy",
+        series=[_by_depth(name, found, "step") for name, found in metrics.items()],
+        note="Right steps among the recordings that are so long.",
+        y_range=(0.0, 1.0),
+    )
+
+
+def _prefix_chart(metrics: Mapping[str, Mapping[str, Any]]) -> Chart:
+    series = [_by_depth(name, found, "prefix") for name, found in metrics.items()]
+    own = HISTORY_NAMES["own_history"]
+    xs = [depth["depth"] for depth in metrics[own]["depths"]]
+    constant = [depth["if_constant"] for depth in metrics[own]["depths"]]
+    return Chart(
+        title="Prefix accuracy",
+        x_label=_DEPTH,
+        y_label="prefix accuracy",
+        series=[*series, Series(name=f"{own}, if constant", xs=xs, ys=constant)],
+        note=(
+            "Recordings without a wrong step so far; shorter ones count with their last step. If constant: "
+            "what the mean step accuracy gives if errors come independently."
+        ),
+        y_range=(0.0, 1.0),
+    )
+
+
+def _by_depth(name: str, metrics: Mapping[str, Any], figure: str) -> Series:
     depths = metrics["depths"]
-    xs = [depth["depth"] for depth in depths]
-    series = [_series(HISTORY_NAMES[name], xs, [depth[figure] for depth in depths])]
-    if figure == "prefix" and name == "own_history":
-        constant = [depth["if_constant"] for depth in depths]
-        series.append(Series(name=f"{HISTORY_NAMES[name]}, if constant", xs=xs, ys=constant))
-    return series
+    return _series(name, [depth["depth"] for depth in depths], [depth[figure] for depth in depths])
 
 
 def _series(name: str, xs: Sequence[float], intervals: Sequence[Mapping[str, float]]) -> Series:
@@ -109,13 +128,19 @@ def _series(name: str, xs: Sequence[float], intervals: Sequence[Mapping[str, flo
     return Series(name=name, xs=xs, ys=value, low=low, high=high)
 
 
-def _history_chart(points: Sequence[Mapping[str, Any]]) -> Chart:
-    accuracy = [point["accuracy"] for point in points]
+def _history_chart(points_of: Mapping[str, Sequence[Mapping[str, Any]]]) -> Chart:
     return Chart(
         title="Step accuracy with errors in the history",
         x_label="share of remembered steps that are wrong",
         y_label="step accuracy",
-        series=[_series("steps that have a history", [point["wrong_share"] for point in points], accuracy)],
+        series=[
+            _series(
+                f"steps that have a history{suffix}",
+                [point["wrong_share"] for point in points],
+                [point["accuracy"] for point in points],
+            )
+            for suffix, points in points_of.items()
+        ],
         note="The screen is right; remembered steps are made wrong.",
         y_range=(0.0, 1.0),
     )
@@ -124,7 +149,7 @@ def _history_chart(points: Sequence[Mapping[str, Any]]) -> Chart:
 def _horizons(name: str, metrics: Mapping[str, Any]) -> Table:
     rows = [(f"{one['success']:.0%}", horizon_words(one)) for one in metrics["horizons"]]
     return Table(
-        title=f"Horizon, {HISTORY_NAMES[name]}",
+        title=f"Horizon, {name}",
         columns=("success", "steps (95 % interval)"),
         rows=rows,
         note=(

@@ -117,9 +117,35 @@ async def test_errors_in_the_history_need_a_history(data: Path) -> None:
         await evaluation(first_steps, store).figures()
 
 
+def test_oracles_score_each_half_of_a_hierarchical_agent(
+    tmp_path: Path, data: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--agent", "hierarchical", "--oracle", "planner", "actor", "--suite", "phone/quickstart")
+    report = evaluated(
+        tmp_path, data, model, *flags, "--episodes-per-template", "1", "--horizon", "--max-trajectories", "2"
+    )
+    said = capsys.readouterr().out
+    given, taken = (report["oracles"][half] for half in ("planner", "actor"))
+    assert given["replay"]["errors"]["expert_history"]["planner"]["value"] == 0
+    assert taken["replay"]["errors"]["expert_history"]["actor"]["value"] == 0
+    effect = given["replay"]["effect_of_subgoals"]
+    assert sum(effect[part]["value"] for part in ("right", "planner", "actor", "lost")) == pytest.approx(1)
+    assert given["live"]["instances"] == report["live"]["instances"] == 10
+    for folder in ("episodes", "episodes_oracle_planner", "episodes_oracle_actor"):
+        assert len(TrajectoryStore.open(tmp_path / folder)) == 10
+    live = TrajectoryStore.open(tmp_path / "episodes_oracle_planner")
+    subgoals = {step.subgoal for episode in live for step in episode.steps}
+    assert subgoals >= {"tap settings", "tap chats"}
+    assert "execution alone" in said
+    assert "whose errors" in said
+    assert "oracle actor" in (tmp_path / "horizon.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (("--suite", "phone/long", "--oracle", "actor"), "a flat agent has none"),
+        (("--suite", "phone/long", "--oracle", "plan"), "did you mean"),
         (("--suite", "phone/long", "--horizon"), "are measured by replay"),
         (("--data", "somewhere", "--history-error-rate", "0.5", "2"), "history_error_rate is 2"),
     ],

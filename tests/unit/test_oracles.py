@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from devices.phone.factory import phone_devices
 from devices.phone.suites import phone_suite
-from eval.blame import Blame, JudgedPlan, JudgedStep, error_split, has_planner, judge_plans
+from eval.blame import Blame, JudgedPlan, JudgedStep, error_split, has_planner, judge_plans, subgoal_effect
+from eval.horizon import JudgedSteps
 from eval.oracles import (
     ExpertPlanner,
     LiteralActor,
@@ -197,6 +198,19 @@ def test_figures_of_a_small_example() -> None:
     assert split.first_errors == {"right": 1, "planner": 0, "actor": 1, "unread": 1}
     with pytest.raises(DataError, match="at least one step"):
         error_split([], matcher="m")
+
+
+def test_the_experts_subgoals_tell_whose_error_it_was() -> None:
+    own = [JudgedSteps.from_marks("a", "1100"), JudgedSteps.from_marks("unknown to the oracle", "0")]
+    given = [JudgedSteps.from_marks("a", "1010")]
+    effect = subgoal_effect(own, given)
+    shares = (effect.right, effect.planner, effect.actor, effect.lost)
+    assert [share.value for share in shares] == [0.25, 0.25, 0.25, 0.25]
+    assert (effect.num_steps, effect.num_trajectories) == (4, 1)
+    assert JudgedSteps.from_marks("a", own[0].marks) == own[0]
+    for other in ([], [JudgedSteps.from_marks("a", "1")]):
+        with pytest.raises(DataError, match="the same recordings"):
+            subgoal_effect(own, other)
 
 
 def test_the_literal_dialect_reads_what_it_writes() -> None:
