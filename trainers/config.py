@@ -230,7 +230,7 @@ class RLConfig(LearnerConfig):
             included; without effect where `max_updates` is set.
         eval_steps: updates between two calls of the evaluation hook; 0 calls it never.
         num_mini_batches: optimiser steps per update, however many rows there are.
-        reward: reward of the steps, by name.
+        reward: reward of the steps, by name, with options after a colon; gui-agent rewards lists them.
         gamma: discount of rewards within an episode; none takes the algorithm's published value, and 0.5 in
             the filter.
         step_weight: weight of the step advantage beside the episode advantage (UI-S1's omega); none takes
@@ -422,7 +422,7 @@ class OnlineConfig(RLConfig):
         task_seeds: instances per template.
         algorithm: advantage estimator, by name, with options after a colon (gigpo:anchor=perceptual); the
             command gui-agent algorithms lists them, and those that need a recorded expert are refused.
-        reward: reward of the steps, by name.
+        reward: reward of the steps, by name, with options after a colon; gui-agent rewards lists them.
         filter_std: keep groups whose sums of rewards, one per episode, have a population deviation above
             this; 0 keeps every group that differs at all, -1 keeps all.
         fault_strategy: what becomes of an episode whose device broke.

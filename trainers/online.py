@@ -11,7 +11,7 @@ from trainers.loop import TrainResult
 from trainers.methods import open_method
 from trainers.requirements import check_algorithm, check_live_states, check_restorable
 from trainers.rewards import SAMPLING_LIMIT
-from trainers.rewards.requirements import check_live_reward
+from trainers.rewards.requirements import check_live_reward, check_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
@@ -41,10 +41,11 @@ async def train_online(
         ConfigError: a name, folder or combination of settings is impossible.
         PolicyError: the model failed.
     """
-    await check_live_reward(config.reward, devices, next(iter(tasks), None))
+    check_reward(config.reward, online=True)
     algorithm = configured_algorithm(config)
     check_algorithm(config, algorithm, online=True)
     if tasks:
+        await check_live_reward(config.reward, devices, tasks[0])
         await check_live_states(algorithm, devices, tasks[0])
     await check_restorable(algorithm, devices)
     retries = config.max_fault_retries if config.fault_strategy is FaultStrategy.RETRY else 0

@@ -18,7 +18,7 @@ from trainers.methods import open_method
 from trainers.recordings import Recordings, read_recordings
 from trainers.requirements import check_algorithm, check_recorded_states
 from trainers.rewards import SAMPLING_LIMIT
-from trainers.rewards.requirements import check_replay_reward
+from trainers.rewards.requirements import check_reward
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels
@@ -48,7 +48,7 @@ async def train_semi_online(
     """
     algorithm = configured_algorithm(config)
     check_algorithm(config, algorithm, online=False)
-    check_replay_reward(config.reward)
+    check_reward(config.reward, online=False)
     recordings = read_recordings(config)
     tasks = replay_tasks(config, recordings)
     check_recorded_states(algorithm, tasks)

@@ -23,6 +23,7 @@ from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import Device, DeviceFactory, StopReason, Task, TaskSource
 from gui_agent.errors import ConfigError, DeviceError
+from trainers.rewards import SAMPLING_LIMIT
 from trajectories.collect import CollectStats, EpisodeLabels, collect_episodes, demonstrator_for, group_jobs
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
@@ -140,6 +141,7 @@ class Collect:
                     split=self.split.value,
                     policy_name=name,
                     device_name=self.devices or default_devices(self.suite),
+                    source={SAMPLING_LIMIT: self.agent.max_completion_length} if self.agent.model else {},
                 ),
                 time_limit_s=self.time_limit_s or None,
                 record_elements=self.elements,

@@ -29,6 +29,7 @@ from trainers.config import LearnerConfig, OnlineConfig, RLConfig, SemiOnlineCon
 from trainers.grounding_config import GroundingConfig
 from trainers.recordings import open_store
 from trainers.requirements import check_algorithm, check_recorded_states
+from trainers.rewards.requirements import check_reward
 from trajectories.collect import collect_episodes, group_jobs
 
 if TYPE_CHECKING:  # these import torch, which --help does without
@@ -198,6 +199,7 @@ class SemiOnline(SemiOnlineConfig):
         get_matcher(self.matcher)
         algorithm = configured_algorithm(self)
         check_algorithm(self, algorithm, online=False)
+        check_reward(self.reward, online=False)
         if algorithm.needs_elements and self.data != Path():
             from trainers.semi_online import replay_tasks
 
@@ -304,6 +306,8 @@ class Online(OnlineConfig):
             --format compact:snap_px=8 --learning-rate 3e-4 --output-dir runs/online
         gui-agent train online --suite miniwob/quickstart --devices browser:4 --model runs/web/model \\
             --algorithm salt:history=1 --output-dir runs/web-online
+        gui-agent train online --suite phone/quickstart --model runs/sft/model --algorithm gigpo \\
+            --reward process:outcome=1,progress=0.5,no_op=-0.1,repeated_action=-0.1 --output-dir runs/process
 
     Attributes:
         devices: where episodes run, such as phone:16 or browser:4; by default phone:64, or browser:2 for web
@@ -325,6 +329,7 @@ class Online(OnlineConfig):
         """Check names."""
         self.agent_spec.check()
         check_algorithm(self, configured_algorithm(self), online=True)
+        check_reward(self.reward, online=True)
         tasks = self._tasks(resolve_suite(self.suite))
         print(f"would train {self.model} on {len(tasks)} instances of {self.suite} into {self.output_dir}")
         return 0

@@ -14,16 +14,23 @@ from trainers.rewards.registry import get_reward
 _STATES: Final = frozenset({Need.STATE_KEYS, Need.STATE_AFTER})
 
 
-def check_replay_reward(name: str) -> None:
-    """Refuse rewards that need the screen after the last step: a recording has none.
+def check_reward(name: str, *, online: bool) -> None:
+    """Refuse rewards that no episode of this kind of training could be judged by.
 
     Args:
         name: of the reward, as configured.
+        online: episodes are live, not replays of recordings.
 
     Raises:
-        ConfigError: it does, or there is no such reward.
+        ConfigError: it is one of them, or there is no such reward.
     """
-    if Need.STATE_AFTER in get_reward(name).needs:
+    needs = get_reward(name).needs
+    if online and Need.EXPERT in needs:
+        raise ConfigError(
+            f"reward is {name!r}, which compares each step with an expert's, and live episodes have "
+            "none; use task, task_progress, or process with parts that need no expert"
+        )
+    if not online and Need.STATE_AFTER in needs:
         raise ConfigError(
             f"reward is {name!r}, which compares the states before and after each step, and a replay has "
             "none after its last; use ui_s1, or process with parts that compare with the expert "
@@ -31,26 +38,21 @@ def check_replay_reward(name: str) -> None:
         )
 
 
-async def check_live_reward(name: str, devices: DeviceFactory, task: Task | None) -> None:
-    """Refuse rewards that need an expert, or what these devices do not tell of a task.
+async def check_live_reward(name: str, devices: DeviceFactory, task: Task) -> None:
+    """Refuse a reward that needs what these devices do not tell of a task.
 
     A device that breaks while it is looked at says nothing of the others, and is not held against them.
 
     Args:
         name: of the reward, as configured.
         devices: where the episodes will run.
-        task: one of those to train on; None looks at no device.
+        task: one of those to train on.
 
     Raises:
-        ConfigError: so they do, or there is no such reward.
+        ConfigError: they do not tell it.
     """
     needs = get_reward(name).needs
-    if Need.EXPERT in needs:
-        raise ConfigError(
-            f"reward is {name!r}, which compares each step with an expert's, and live episodes have "
-            "none; use task, task_progress, or process with parts that need no expert"
-        )
-    if task is None or not needs & {Need.PROGRESS, *_STATES}:
+    if not needs & {Need.PROGRESS, *_STATES}:
         return
     try:
         async with devices.lease() as device:
