@@ -59,7 +59,7 @@ class OnDamage(StrEnum):
     """What to do about a recording that cannot be read or replayed."""
 
     RAISE = "raise"
-    """Stop before training begins."""
+    """Stop, before training begins; at a broken picture, when it is first shown."""
     SKIP = "skip"
     """Leave it out, with a warning that says where and why, and count it."""
 

@@ -80,7 +80,7 @@ class ProgressView:
 
     def _table(self, metrics: Mapping[str, Any]) -> Table:
         table = Table(title=f"{self._title}, update {metrics['update']}", show_header=False, min_width=60)
-        rest = [name for name in metrics if "/" in name and name.split("/")[0] in ("reward", "eval")]
+        rest = [name for name in metrics if "/" in name and name.split("/")[0] in ("reward", "rapo", "eval")]
         kinds = [n for n in metrics if n.startswith(("semi_online/", "offline/", "online/", "env/"))]
         for name in (*_MAIN, *rest, *kinds):
             if name in metrics:
