@@ -95,6 +95,10 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.devices_command:DevicesDoctor",
         summary="check what a phone needs for an agent to use it",
     ),
+    "phone serve": Entry(
+        target="gui_agent.cli.phone:PhoneServe",
+        summary="serve virtual phones that the real adb server lists as devices",
+    ),
     "env": Entry(
         target="gui_agent.cli.env:Env",
         summary="report versions, devices, browsers, GPUs and the machine",

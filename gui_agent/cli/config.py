@@ -28,12 +28,14 @@ from gui_agent.errors import ConfigError
 T = TypeVar("T")
 
 
-def option(default: Any = dataclasses.MISSING, *, help: str | None = None, positional: bool = False) -> Any:
-    """A dataclass field that may be given without its flag (`gui-agent view runs/a`), or has its own help.
+def option(
+    default: Any = dataclasses.MISSING, *, help: str | None = None, positional: bool = False, letter: str = ""
+) -> Any:
+    """A dataclass field that may be given without its flag (`view runs/a`), or by a letter (`-n 4`).
 
     Ordinary fields need none of this; their help stands under `Attributes:` in the class's docstring.
     """
-    metadata: dict[str, Any] = {"positional": positional}
+    metadata: dict[str, Any] = {"positional": positional, "letter": letter}
     if help is not None:
         metadata["help"] = help
     if default is dataclasses.MISSING:

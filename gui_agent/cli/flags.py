@@ -111,6 +111,8 @@ class _Reader:
 
     def read_next(self) -> None:
         argument = self.arguments.pop(0)
+        letters = {f"-{one.letter}": one.flag for one in self.schema.options.values() if one.letter}
+        argument = letters.get(argument, argument)
         if argument in GLOBAL_SWITCHES:
             setattr(self.common, GLOBAL_SWITCHES[argument], True)
         elif not argument.startswith("--"):

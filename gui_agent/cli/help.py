@@ -89,7 +89,8 @@ def _option_lines(options: Iterable[Option]) -> list[str]:
         if option.path == ("recipe",):  # stands among the common flags
             continue
         metavar = "" if is_bool(option.annotation) else " " + _metavar(option.annotation)
-        rows.append((option.flag + metavar, f"{option.help.rstrip('.')} {_default(option)}".strip()))
+        short = f"-{option.letter}, " if option.letter else ""
+        rows.append((short + option.flag + metavar, f"{option.help.rstrip('.')} {_default(option)}".strip()))
     return list(_table(rows))
 
 

@@ -43,6 +43,7 @@ class Option:
         default: the value if nothing sets it, or `REQUIRED`.
         help: what it does.
         positional: whether it may be given without its flag.
+        letter: its short flag without the dash; "" for none.
     """
 
     path: OptionPath
@@ -50,6 +51,7 @@ class Option:
     default: Any
     help: str
     positional: bool = False
+    letter: str = ""
 
     @property
     def name(self) -> str:
@@ -130,6 +132,7 @@ def _walk(
             default=default,
             help=field.metadata.get("help") or docs.get(field.name, ""),
             positional=bool(field.metadata.get("positional")) and not path,
+            letter=str(field.metadata.get("letter", "")),
         )
 
 

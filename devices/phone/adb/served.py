@@ -52,19 +52,32 @@ def list_path(adb_server_port: int) -> Path:
 
 
 def publish(phones: Sequence[ServedPhone]) -> None:
-    """Write the list of one adb server's phones, which are at least one; readable by this user alone."""
-    path = list_path(phones[0].adb_server_port)
+    """Add phones of this process, at least one, to the list of their adb server; only this user can read it."""
+    port = phones[0].adb_server_port
+    _write(port, [*_others(port), *phones])
+
+
+def withdraw(adb_server_port: int) -> None:
+    """Take the phones of this process off the list; an empty list is removed."""
+    others = _others(adb_server_port)
+    if others:
+        _write(adb_server_port, others)
+    else:
+        list_path(adb_server_port).unlink(missing_ok=True)
+
+
+def _others(adb_server_port: int) -> list[ServedPhone]:
+    return [one for one in served_phones(adb_server_port) if one.pid != os.getpid()]
+
+
+def _write(adb_server_port: int, phones: Sequence[ServedPhone]) -> None:
+    path = list_path(adb_server_port)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump([asdict(one) for one in phones], file)
     unfinished.replace(path)
-
-
-def withdraw(adb_server_port: int) -> None:
-    """Remove the list."""
-    list_path(adb_server_port).unlink(missing_ok=True)
 
 
 def served_phones(adb_server_port: int) -> Sequence[ServedPhone]:
