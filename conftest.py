@@ -1,4 +1,8 @@
-"""Browser tests: skipped and counted where there is no browser, or required with `--require-browser`."""
+"""Options of the tests.
+
+Browser tests are skipped and counted where there is no browser, or required with `--require-browser`.
+`--android-serial` runs what every device promises on a connected phone, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,19 @@ _skipped_browser_tests: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--require-browser`."""
+    """Add `--require-browser` and `--android-serial`."""
     parser.addoption(
         "--require-browser", action="store_true", help="fail if a test marked `browser` is skipped"
     )
+    parser.addoption("--android-serial", default="", help="run the contract tests of a phone on this one")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs Chromium where there is none."""
+    """Skip what needs Chromium where there is none; leave out all but phones where one is named."""
+    if config.getoption("--android-serial"):
+        others = [item for item in items if "phone_serial" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     marked = [item for item in items if item.get_closest_marker("browser")]
     if not marked or (reason := _why_no_browser()) is None:
         return

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeGuard, assert_never
+from typing import Any, Final, TypeGuard, assert_never
 
 from devices.android import touch
 from devices.android.apps import Apps
@@ -37,7 +37,7 @@ from gui_agent.actions import (
     Wait,
     action_points,
 )
-from gui_agent.device import ActionResult, ExpertAction, Outcome, StopReason, Task, Verdict
+from gui_agent.device import ActionResult, ExpertAction, Outcome, Restorable, StopReason, Task, Verdict
 from gui_agent.errors import CaptureError, DeviceError
 from gui_agent.observation import Box, Observation, Screenshot, UiElement
 
@@ -265,13 +265,16 @@ class AndroidDevice:
             await self.screen.wake()
             self._touched()
 
+    @property
+    def _draws_at_once(self) -> bool:
+        return self._channel is not None and self._channel.draws_at_once
+
     # Looking
 
     async def _settled(self) -> Frame:
         """A picture that two looks agree on, or the last one when the time is up."""
         frame = await self.capturer.frame()
-        at_once = self._channel is not None and self._channel.draws_at_once
-        if not self._unsettled or at_once or not self.settings.settle_timeout_s:
+        if not self._unsettled or self._draws_at_once or not self.settings.settle_timeout_s:
             return frame
         bar_px = self._status_bar_px(await self._screen_info(frame))
         end_s = time.monotonic() + self.settings.settle_timeout_s
@@ -386,7 +389,8 @@ class AndroidDevice:
                 return _performed(action, await self.apps.start(name))
             case Wait(duration_s=duration_s):
                 waited_s = min(duration_s, _LONGEST_HOLD_S)
-                await asyncio.sleep(waited_s)  # The duration is the action itself.
+                if not self._draws_at_once:  # the time of such a phone passes with its steps
+                    await asyncio.sleep(waited_s)  # The duration is the action itself.
                 await self._note(action)
                 return ActionResult(executed=Wait(duration_s=waited_s))
             case Answer():
@@ -424,6 +428,40 @@ class AndroidDevice:
         else:
             ends = (path.x, path.y, path.to_x, path.to_y)
         await self._swipe(*ends, duration_s=touch.SCROLL_MS / 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AndroidSnapshot:
+    """A saved phone, and the task it was on."""
+
+    phone: Any
+    task: Task | None
+
+
+class RestorableAndroidDevice(AndroidDevice):
+    """A phone whose channel saves and restores its whole state (implements `Restorable`)."""
+
+    async def snapshot(self) -> AndroidSnapshot:
+        """The phone and its task, to be restored on any phone with the same screen."""
+        return AndroidSnapshot(phone=await self._restorable().snapshot(), task=self._current_task())
+
+    async def restore(self, snapshot: AndroidSnapshot) -> None:
+        """Go back to a saved phone.
+
+        Raises:
+            DataError: the saved state cannot be read.
+        """
+        if self._closed:
+            raise DeviceError(f"phone {self.serial}: this device was closed; lease another one")
+        await self._restorable().restore(snapshot.phone)
+        self._task, self._shown_px, self._unsettled = snapshot.task, None, True
+        self._touched()
+
+    def _restorable(self) -> Restorable:
+        assert isinstance(self._channel, Restorable), (
+            "the factory gives such a device to such a channel alone"
+        )
+        return self._channel
 
 
 def _performed(action: Action, error: str | None) -> ActionResult:

@@ -14,11 +14,11 @@ from typing import Final, Self
 
 from devices.android.capture import Capturer
 from devices.android.connection import AdbConnection
-from devices.android.device import AndroidDevice, AndroidSettings
+from devices.android.device import AndroidDevice, AndroidSettings, RestorableAndroidDevice
 from devices.android.preparation import TemporarySettings
 from devices.android.server import AdbServer, DeviceEntry, remedy_of
 from devices.android.tasks import TaskChannel
-from gui_agent.device import TaskSource
+from gui_agent.device import Restorable, TaskSource
 from gui_agent.errors import ConfigError, DeviceError
 
 _RECOVERY_DEADLINE_S: Final = 10.0
@@ -133,7 +133,8 @@ class AndroidFactory:
                 display_id=settings.display_id,
                 timeout_s=settings.timeout_s,
             )
-        return AndroidDevice(connection, settings=settings, channel=channel, capturer=self._capturers[serial])
+        kind = RestorableAndroidDevice if isinstance(channel, Restorable) else AndroidDevice
+        return kind(connection, settings=settings, channel=channel, capturer=self._capturers[serial])
 
 
 async def make_ready(connection: AdbConnection, *, timeout_s: float = _RECOVERY_DEADLINE_S) -> None:
@@ -196,7 +197,12 @@ def android_devices(which: str, suite: TaskSource) -> AndroidFactory:
         serials = [serial.strip() for serial in which.split(",") if serial.strip()]
         for serial in serials:
             _check_named(serial, server, entries)
-    return AndroidFactory(serials, server=server)
+    # Imported here: a run on real phones needs no virtual one.
+    from devices.phone.adb.control import find_control
+
+    return AndroidFactory(
+        serials, server=server, channel_of=lambda serial: find_control(serial, adb_server_port=server.port)
+    )
 
 
 def _check_named(serial: str, server: AdbServer, entries: Sequence[DeviceEntry]) -> None:

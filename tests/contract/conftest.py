@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from devices.android import AdbServer
 from devices.android.server import find_adb
 from devices.browser import find_chromium
 from gui_agent.errors import DependencyError
+
+_NO_SEARCH = {"ADB_USB": "0", "ADB_MDNS": "0", "ADB_EMU": "0", "ADB_LOCAL_TRANSPORT_MAX_PORT": "5554"}
+"""The server lists what is connected to it, and looks for no other phones."""
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +38,10 @@ def adb_server() -> Iterator[AdbServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         server = AdbServer(port=probe.getsockname()[1])
-    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _NO_SEARCH.items():
+            patch.setenv(name, value)
+        server.start()
     yield server
-    subprocess.run([adb, "-P", str(server.port), "kill-server"], check=False)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run([adb, "-P", str(server.port), "kill-server"], check=False, timeout=10)

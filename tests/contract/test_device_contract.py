@@ -1,13 +1,19 @@
-"""What every world promises, whatever it is made of: the virtual phone, a recording, a web page."""
+"""What every world promises, whatever it is made of.
+
+The virtual phone in this process, the same behind a real adb server, a recording, a web page.
+"""
 
 import asyncio
 import importlib.util
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
+from devices.android import AdbServer, AndroidFactory
 from devices.browser.chromium import find_chromium
+from devices.phone.adb.farm import FarmSettings, PhoneFarm
+from devices.phone.suites import phone_suite
 from devices.registry import resolve_devices, resolve_suite
 from gui_agent.actions import Action, Click, Finish, ParseError
 from gui_agent.device import (
@@ -38,8 +44,34 @@ async def recording() -> ReplaySource:
     return ReplaySource([record.trajectory for record in records], screenshots)
 
 
+World = Callable[[str], AbstractAsyncContextManager[tuple[TaskSource, DeviceFactory]]]
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> World:
+    """Opens worlds by name; those behind adb on the adb server of these tests."""
+
+    @asynccontextmanager
+    async def opened(name: str) -> AsyncIterator[tuple[TaskSource, DeviceFactory]]:
+        if not name.endswith(" adb"):
+            async with in_process_world(name) as found:
+                yield found
+            return
+        server: AdbServer = request.getfixturevalue("adb_server")
+        suite = phone_suite(name.removeprefix("phone/").removesuffix(" adb"))
+        settings = FarmSettings(
+            num_phones=2, suite=suite.name, display=suite.display, adb_server_port=server.port
+        )
+        async with PhoneFarm(settings) as farm:
+            serials = [phone.serial for phone in farm.phones]
+            async with AndroidFactory(serials, server=server, channel_of=farm.control) as factory:
+                yield suite, factory
+
+    return opened
+
+
 @asynccontextmanager
-async def world(name: str) -> AsyncIterator[tuple[TaskSource, DeviceFactory]]:
+async def in_process_world(name: str) -> AsyncIterator[tuple[TaskSource, DeviceFactory]]:
     source: TaskSource
     factory: DeviceFactory
     if name == "replay":
@@ -66,9 +98,10 @@ def needs_browser() -> list[pytest.MarkDecorator]:
 
 PHONES = ["phone/quickstart phone:2", "phone/phone phone:2"]
 BROWSER = pytest.param("miniwob/quickstart browser:1", marks=needs_browser())
-WORLDS = [*PHONES, "replay", BROWSER]
-RESTORABLE = [*PHONES, "replay"]
-LIMITED = [*PHONES, BROWSER]
+OVER_ADB = ["phone/quickstart adb", "phone/phone adb"]
+WORLDS = [*PHONES, *OVER_ADB, "replay", BROWSER]
+RESTORABLE = [*PHONES, *OVER_ADB, "replay"]
+LIMITED = [*PHONES, OVER_ADB[0], BROWSER]
 
 
 def first_task(source: TaskSource) -> Task:
@@ -81,7 +114,7 @@ async def shown(device: Device) -> tuple[str, int, int]:
 
 
 @pytest.mark.parametrize("name", WORLDS)
-async def test_equal_tasks_begin_in_equal_states(name: str) -> None:
+async def test_equal_tasks_begin_in_equal_states(name: str, world: World) -> None:
     async with world(name) as (source, factory), factory.lease() as device:
         await device.reset(first_task(source))
         before = await shown(device)
@@ -92,7 +125,7 @@ async def test_equal_tasks_begin_in_equal_states(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORLDS)
-async def test_the_agents_mistakes_are_data(name: str) -> None:
+async def test_the_agents_mistakes_are_data(name: str, world: World) -> None:
     async with world(name) as (source, factory), factory.lease() as device:
         task = first_task(source)
         await device.reset(task)
@@ -114,7 +147,7 @@ async def test_the_agents_mistakes_are_data(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORLDS)
-async def test_doing_nothing_is_no_success_and_checking_changes_nothing(name: str) -> None:
+async def test_doing_nothing_is_no_success_and_checking_changes_nothing(name: str, world: World) -> None:
     async with world(name) as (source, factory), factory.lease() as device:
         await device.reset(first_task(source))
         before = await shown(device)
@@ -129,7 +162,7 @@ async def test_doing_nothing_is_no_success_and_checking_changes_nothing(name: st
 
 
 @pytest.mark.parametrize("name", WORLDS)
-async def test_the_expert_succeeds_within_the_limit(name: str) -> None:
+async def test_the_expert_succeeds_within_the_limit(name: str, world: World) -> None:
     async with world(name) as (source, factory), factory.lease() as device:
         assert isinstance(device, Demonstrator)
         task = first_task(source)
@@ -152,7 +185,7 @@ async def test_the_expert_succeeds_within_the_limit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RESTORABLE)
-async def test_a_restored_state_shows_the_same_pixels(name: str) -> None:
+async def test_a_restored_state_shows_the_same_pixels(name: str, world: World) -> None:
     async with world(name) as (source, factory), factory.lease() as device:
         assert isinstance(device, Restorable)
         await device.reset(first_task(source))
@@ -167,7 +200,7 @@ async def test_a_restored_state_shows_the_same_pixels(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIMITED)
-async def test_a_factory_lends_no_more_than_it_has_and_closing_twice_is_fine(name: str) -> None:
+async def test_a_factory_lends_no_more_than_it_has_and_closing_twice_is_fine(name: str, world: World) -> None:
     async with world(name) as (source, factory):
         leases = [factory.lease() for _ in range(factory.capacity)]
         devices = [await lease.__aenter__() for lease in leases]
