@@ -53,6 +53,7 @@ async def train_semi_online(
     tasks = replay_tasks(config, recordings)
     check_recorded_states(algorithm, tasks)
     _check_thoughts(config, tasks)
+    _check_subgoals(config, tasks)
     matcher = get_matcher(config.matcher)  # a mistake in its name should not cost the time of loading
     async with open_method(config, build_agents=build_agents, matcher=matcher) as method:
         training = Training.load(config, build_agents=method.build_agents)
