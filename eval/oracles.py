@@ -24,6 +24,9 @@ from typing import Final, Protocol, runtime_checkable
 from gui_agent.actions import (
     ACTION_TYPES,
     Action,
+    Click,
+    DoubleClick,
+    LongPress,
     ParseError,
     action_from_dict,
     action_points,
@@ -260,31 +263,43 @@ def expert_subgoal(expert: ExpertAction, elements: Sequence[UiElement] | None) -
 async def labels_of(device: Device, observation: Observation) -> Sequence[UiElement] | None:
     """The labelled widgets of the screen in front, from whoever knows them; None if nobody does.
 
-    Where neither the observation nor the device has labels, the thing that the expert would touch is the
-    only one with a name, so that nothing but the expert's subgoal can be taken at its word.
+    What the expert would touch has a name in any case, where its thought is one. If neither observation nor
+    device has labels it is the only thing with a name, so that only the expert's subgoal can be taken at
+    its word.
     """
-    if observation.elements is not None:
-        return observation.elements
-    if isinstance(device, Labels):
-        return await device.elements()
-    if isinstance(device, Demonstrator) and (expert := await device.next_expert_action()):
-        return target_of(expert)
-    return None
-
-
-def target_of(expert: ExpertAction) -> tuple[UiElement, ...]:
-    """The expert's target as the only named widget of a screen; nothing if it has no box or no name."""
-    nameless = replace(expert, subgoal=None)
-    if not expert.boxes or not expert.thought or expert_subgoal(nameless, None) is None:
-        return ()
-    return (UiElement(name=expert.thought, role="target", box=expert.boxes[0]),)
+    elements = observation.elements
+    if elements is None and isinstance(device, Labels):
+        elements = tuple(await device.elements())
+    expert = await device.next_expert_action() if isinstance(device, Demonstrator) else None
+    return _with_target(elements, expert)
 
 
 def frame_labels(frame: ReplayFrame) -> Sequence[UiElement] | None:
-    """The labelled widgets of a recorded screen; None if nothing on it has a name and the expert points."""
-    if frame.elements is not None:
-        return frame.elements
-    return target_of(frame.expert) or (None if action_points(frame.expert.action) else ())
+    """The same for a recorded screen."""
+    return _with_target(frame.elements, frame.expert)
+
+
+def _with_target(
+    elements: tuple[UiElement, ...] | None, expert: ExpertAction | None
+) -> Sequence[UiElement] | None:
+    target = _target(expert) if expert is not None else None
+    if elements is None:
+        if target is not None:
+            return (target,)
+        # Whoever need not point needs no names.
+        return None if expert is None or action_points(expert.action) else ()
+    if target is None or any(element.name == target.name for element in elements):
+        return elements
+    return (*elements, target)
+
+
+def _target(expert: ExpertAction) -> UiElement | None:
+    """What the expert points at, if it has a box and its thought is a name."""
+    if not isinstance(expert.action, Click | DoubleClick | LongPress) or not expert.boxes:
+        return None
+    if not expert.thought or expert_subgoal(replace(expert, subgoal=None), None) is None:
+        return None
+    return UiElement(name=expert.thought, role="target", box=expert.boxes[0])
 
 
 def why_not(oracle: Oracle, task: ReplayTask) -> str | None:

@@ -84,8 +84,8 @@ class EvalRun:
         history_error_rate: in replay, measure step accuracy while each remembered step is wrong with this
             probability, from 0 to 1; several are measured one after the other.
         oracle: score the agent again with an oracle in the place of its planner (execution alone: subgoals
-            of the expert) or of its actor (planning alone: subgoals taken at their word), or one after the
-            other.
+            of the expert) or of its actor (planning alone: subgoals taken at their word); both are scored one
+            after the other.
         subgoals: in replay, where the subgoals of recorded steps come from, for a hierarchical agent's
             history and an oracle planner.
         seed: of sampling noise, of the intervals of replay and of wrong histories.

@@ -109,8 +109,9 @@ async def replayed(
 async def test_with_two_oracles_the_agent_is_the_expert_live_and_in_replay(
     tasks: Sequence[ReplayTask],
 ) -> None:
-    live = collect_episodes(group_jobs(TASKS), phone_devices(1, SUITE), both_oracles)
-    assert [record.trajectory.succeeded async for record in live] == [True, True]
+    everywhere = [SUITE.task(template, seed) for template in SUITE.templates for seed in (1, 2)]
+    live = collect_episodes(group_jobs(everywhere), phone_devices(1, SUITE), both_oracles)
+    assert all([record.trajectory.succeeded async for record in live])
     for trajectory in await replayed(tasks, both_oracles, patch_budget=0):
         assert trajectory.outcome.verdict is Verdict.SUCCESS
         assert all(step.subgoal for step in trajectory.steps)
@@ -166,6 +167,14 @@ async def test_without_labels_the_experts_target_is_the_only_thing_with_a_name(
     policy = Saying(planner="tap settings", actor="wait")
     plans = judge_plans([task], await replayed([task], SPEC.agent_for(policy)), matcher=MATCHER)  # type: ignore[arg-type]
     assert plans[0].first_error is Blame.UNREAD, "nobody can tell what is called settings here"
+
+
+def test_what_the_expert_touches_has_a_name_beside_the_labels(tasks: Sequence[ReplayTask]) -> None:
+    frame = tasks[0].frames[0]
+    assert frame.elements is not None
+    assert frame_labels(frame) == frame.elements, "its name is known"
+    arrow = replace(frame, expert=replace(frame.expert, thought="arrow up"))
+    assert [label.name for label in frame_labels(arrow) or ()][-1] == "arrow up"
 
 
 def test_recorded_subgoals_come_before_templates() -> None:

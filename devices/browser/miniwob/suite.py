@@ -87,13 +87,14 @@ MULTI_STEP: Final = (
     "click-button-sequence",
     "click-collapsible",
     "enter-text",
-    "odd-or-even",
     "click-shades",
     "ascending-numbers",
+    "enter-password",
     "login-user",
     "use-spinner",
 )
-"""Never one action, mostly three to six, each simple: what is wanted stands in the goal or in view."""
+"""Never one action, mostly three to six, each simple: what is wanted stands in the goal or in view, and the
+words for a widget ("tap Login") say which one is meant."""
 
 NEVER_ENDING: Final = frozenset({"hover-shape"})
 """Pages that never give a reward."""
