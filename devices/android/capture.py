@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import struct
 import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -30,6 +32,8 @@ _WORDS_BEFORE_BYTES: Final = 4096
 """Warnings in front of a picture (phones with two displays) are shorter than this."""
 _RAW_HEADERS_BYTES: Final = (16, 12)  # with the colour space since Android 9, without it before
 _LARGEST_SIDE_PX: Final = 20_000
+_SEVERAL_DISPLAYS: Final = b"[Warning] Multiple displays"
+_DISPLAY: Final = re.compile(r"Display (\d+) ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ class Capturer:
         connection: the phone.
         mode: how; AUTO tries both ways at the first picture.
         display_id: which display of several, as `dumpsys SurfaceFlinger --display-id` numbers them; ""
-            leaves it to the phone.
+            takes the only one, or the first.
         timeout_s: for one try.
         tries: how often an incomplete picture is taken again, at least 1.
     """
@@ -187,7 +191,15 @@ class Capturer:
             raise CaptureError(self._connection.message(line, str(error), remedy)) from error
         if mode is CaptureMode.RAW:
             self._size_hint = len(data)
+        if not self.display_id and bytes(data[: len(_SEVERAL_DISPLAYS)]) == _SEVERAL_DISPLAYS:
+            self.display_id = await self._first_display()
         return frame
+
+    async def _first_display(self) -> str:
+        """A phone with several displays may show another one each time, unless one is named."""
+        result = await self._connection.shell("dumpsys SurfaceFlinger --display-id")
+        found = _DISPLAY.search(result.text)
+        return found[1] if found else ""
 
 
 class _IncompleteError(Exception):
@@ -266,10 +278,11 @@ def _png_end(data: memoryview, at: int) -> int:
     raise _IncompleteError(f"the PNG breaks off after {len(data)} bytes")
 
 
-def _line_starts(data: memoryview) -> list[int]:
+def _line_starts(data: memoryview) -> Iterator[int]:
     """Where a picture may begin: at the start, or after each line of words before it."""
+    yield 0
     head = bytes(data[:_WORDS_BEFORE_BYTES])
-    return [0, *(index + 1 for index, byte in enumerate(head) if byte == 0x0A)]
+    yield from (index + 1 for index, byte in enumerate(head) if byte == 0x0A)
 
 
 def _quoted(data: memoryview) -> str:

@@ -16,7 +16,7 @@ from devices.android.capture import Capturer
 from devices.android.connection import AdbConnection
 from devices.android.device import AndroidDevice, AndroidSettings, RestorableAndroidDevice
 from devices.android.preparation import TemporarySettings
-from devices.android.server import AdbServer, DeviceEntry, remedy_of
+from devices.android.server import READY, AdbServer, DeviceEntry, remedy_of
 from devices.android.tasks import TaskChannel
 from gui_agent.device import Restorable, TaskSource
 from gui_agent.errors import ConfigError, DeviceError
@@ -117,7 +117,7 @@ class AndroidFactory:
 
     async def _device(self, serial: str) -> AndroidDevice:
         connection = AdbConnection(serial, server=self._server, timeout_s=self._settings.timeout_s)
-        await make_ready(connection)
+        await make_ready(connection, was_seen=serial in self._capturers)
         settings = self._settings
         channel = None if self._channel_of is None else self._channel_of(serial)
         if channel is not None:
@@ -126,6 +126,7 @@ class AndroidFactory:
             self._prepared[serial] = TemporarySettings(connection)
             await self._prepared[serial].stay_awake()
             await self._prepared[serial].stop_animations()
+            await self._prepared[serial].hide_error_dialogs()
         if serial not in self._capturers:
             self._capturers[serial] = Capturer(
                 connection,
@@ -137,11 +138,15 @@ class AndroidFactory:
         return kind(connection, settings=settings, channel=channel, capturer=self._capturers[serial])
 
 
-async def make_ready(connection: AdbConnection, *, timeout_s: float = _RECOVERY_DEADLINE_S) -> None:
-    """Wait until a phone takes commands; one on the network is connected again if it was lost.
+async def make_ready(
+    connection: AdbConnection, *, was_seen: bool = False, timeout_s: float = _RECOVERY_DEADLINE_S
+) -> None:
+    """Wait until a phone has booted and takes commands; one on the network is connected again if it was lost.
 
     Args:
         connection: the phone.
+        was_seen: it was there before, so that it may come back by itself: after a restart of the adb server
+            the phones on USB take some seconds.
         timeout_s: how long it may take to come back; a phone that wants an authorisation is not waited for.
 
     Raises:
@@ -151,12 +156,15 @@ async def make_ready(connection: AdbConnection, *, timeout_s: float = _RECOVERY_
     end_s = time.monotonic() + timeout_s
     while True:
         state = await asyncio.to_thread(server.state_of, serial)
-        if state == "device":
+        if state == READY:
             await connection.echo()
-            return
+            booted = (await connection.shell("getprop sys.boot_completed")).text.strip()
+            if booted == "1":
+                return
+            state = "still booting"
         if state.startswith(("unauthorized", "no permissions")) or time.monotonic() > end_s:
             break
-        if state == "absent" and not _is_address(serial):
+        if state == "absent" and not (was_seen or _is_address(serial)):
             break
         if state in ("absent", "offline") and _is_address(serial):
             await asyncio.to_thread(_reconnect, server, serial, state)
@@ -207,7 +215,7 @@ def android_devices(which: str, suite: TaskSource) -> AndroidFactory:
 
 def _check_named(serial: str, server: AdbServer, entries: Sequence[DeviceEntry]) -> None:
     state = next((entry.state for entry in entries if entry.serial == serial), "absent")
-    if state == "device" or (_is_address(serial) and state in ("absent", "offline")):
+    if state == READY or (_is_address(serial) and state in ("absent", "offline")):
         return  # an address is connected when it is lent
     shown = "is not connected" if state == "absent" else f"is {state}"
     listed = ", ".join(f"{entry.serial} ({entry.state})" for entry in entries) or "no phone"

@@ -70,6 +70,10 @@ class TemporarySettings:
         """No animations, so that screens rest at once."""
         return any([await self.put("global", name, "0") for name in ANIMATION_SCALES])
 
+    async def hide_error_dialogs(self) -> bool:
+        """Apps that do not respond end without a dialog, which slow emulators show in the middle of tasks."""
+        return await self.put("global", "hide_error_dialogs", "1")
+
     async def fix_rotation(self) -> bool:
         """The screen stays as it is when the phone is turned."""
         return await self.put("system", "accelerometer_rotation", "0")

@@ -40,6 +40,7 @@ _REMEDIES: Final = {
     "bootloader": "start Android on the phone (`fastboot reboot`)",
     "recovery": "start Android on the phone (`adb reboot`)",
     "sideload": "start Android on the phone (`adb reboot`)",
+    "still booting": "wait until the phone has started",
     "absent": (
         "plug the phone in with USB debugging switched on, or `adb connect HOST:PORT`; `gui-agent devices "
         "list` shows what is connected"

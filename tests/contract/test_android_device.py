@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import warnings
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from devices.android import (
     AndroidSettings,
 )
 from devices.android.preflight import CheckStatus, Preflight
+from devices.android.server import find_adb
 from devices.phone.adb.android import Android
 from devices.phone.adb.daemon import AdbDaemon
+from devices.phone.adb.farm import PhoneFarm
 from devices.phone.adb.faults import Fault
 from devices.phone.device import PhoneDevice
 from devices.phone.suites import phone_suite
@@ -309,6 +312,29 @@ async def test_a_phone_that_vanishes_is_a_fault_of_the_device(adb_server: AdbSer
             await device.execute(Click(x=3, y=4))
         for words in (phone.serial, "`input tap 3 4`", "not found", "devices list"):
             assert words in str(error.value)
+
+
+async def test_an_adb_server_that_is_killed_comes_back_with_its_phones() -> None:
+    async with PhoneFarm() as farm:
+        server = farm.server
+        factory = AndroidFactory([farm.phones[0].serial], server=server, channel_of=farm.control)
+        task = phone_suite().task("set_switch", 0)
+        async with factory.lease() as device:
+            await device.reset(task)
+            seen = await device.observe()
+            await asyncio.to_thread(kill, server)
+            with pytest.raises(DeviceError, match="is not connected"):
+                await device.observe()
+        try:
+            async with factory.lease() as device:
+                await device.reset(task)
+                assert (await device.observe()).screenshot == seen.screenshot
+        finally:
+            await asyncio.to_thread(kill, server)
+
+
+def kill(server: AdbServer) -> None:
+    subprocess.run([find_adb(), "-P", str(server.port), "kill-server"], check=True, timeout=10)
 
 
 async def test_real_phones_are_kept_awake_and_put_back(virtual: Served) -> None:
