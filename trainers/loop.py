@@ -249,6 +249,8 @@ class TrainingLoop:
             dropped = sum(batch.groups_dropped for batch in sampled.batches)
             why = "devices broke, or tasks have no verdict"
             lost = f" ({dropped} more could not be judged: {why})" if dropped else ""
+            bounds = config.filter_solve_rate
+            wider = f", widen filter_solve_rate (now {bounds[0]:g} to {bounds[1]:g})" if bounds else ""
             raise ConfigError(
                 f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
                 f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; lower filter_std "

@@ -173,6 +173,25 @@ SEMI_ONLINE = (
 
 
 @pytest.mark.parametrize("command", [SFT, SEMI_ONLINE])
+def test_a_broken_picture_stops_a_run_when_it_is_shown(
+    command: str, store: Path, tiny_model_dir_qwen3: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_picture(store)
+    words = [
+        *command.split(),
+        "--model",
+        tiny_model_dir_qwen3,
+        "--data",
+        store,
+        "--output-dir",
+        tmp_path / "o",
+    ]
+    line = ["train", *map(str, words), "--format", "compact", "--max-updates", "4"]
+    assert main(line if "semi" in command else line[:-2]) == 3
+    assert "does not decode" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [SFT, SEMI_ONLINE])
 def test_a_run_says_how_many_it_did_without(
     command: str, store: Path, tiny_model_dir_qwen3: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

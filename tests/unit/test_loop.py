@@ -202,6 +202,11 @@ async def test_too_few_groups_are_an_error_by_default(
     )
     with pytest.raises(ConfigError, match="on_exhausted=train_on_rest"):
         await train_semi_online(config)
+    narrow = dataclasses.replace(
+        config, output_dir=tmp_path / "narrow", filter_std=-1, filter_solve_rate=(0.9, 0.95)
+    )
+    with pytest.raises(ConfigError, match=r"widen filter_solve_rate \(now 0.9 to 0.95\)"):
+        await train_semi_online(narrow)
     # What was sampled is in the store nevertheless.
     assert len(TrajectoryStore.open(config.output_dir / "trajectories")) == 16
 
