@@ -254,8 +254,8 @@ class TrainingLoop:
             raise ConfigError(
                 f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
                 f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; lower filter_std "
-                f"(now {config.filter_std}), raise num_generations, warm the model up with SFT, or set "
-                "on_exhausted=train_on_rest"
+                f"(now {config.filter_std}){wider}, raise num_generations, warm the model up with SFT, or "
+                "set on_exhausted=train_on_rest"
             )
         return sampled
 
