@@ -60,7 +60,7 @@ async def open_method(
     if not isinstance(options, ForesightOptions):
         yield Method(credit=credit, build_agents=build_agents, episodes_per_group=config.num_generations)
         return
-    async with _open_judge(options) as judge:
+    async with open_judge(options) as judge:
         agents = _foresight_agents(build_agents, options, judge=judge, live=matcher is None)
         yield Method(credit=credit, build_agents=agents, episodes_per_group=1)
 
@@ -112,7 +112,13 @@ def _trial_on(device: Device, options: ForesightOptions) -> DeviceTrial:
 
 
 @asynccontextmanager
-async def _open_judge(options: ForesightOptions) -> AsyncIterator[SubgoalJudge | None]:
+async def open_judge(options: ForesightOptions) -> AsyncIterator[SubgoalJudge | None]:
+    """The judge that the options name, connected for the time of a training; None for nobody.
+
+    Raises:
+        ConfigError: its server has no such model.
+        PolicyError: its server does not answer.
+    """
     match options.judge:
         case JudgeName.NONE:
             yield None
