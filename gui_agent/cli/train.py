@@ -173,6 +173,8 @@ class SemiOnline(SemiOnlineConfig):
         gui-agent train semi-online --recipe quickstart --model runs/sft/model --data runs/demonstrations
         gui-agent train semi-online --model runs/sft/model --data runs/demonstrations --algorithm gigpo \\
             --patch-budget -1 --learning-rate 1e-4 --output-dir runs/gigpo
+        gui-agent train semi-online --agent hierarchical --algorithm foresight:probes=2 --lora-rank 32 \\
+            --schedule alternating:planner=1,actor=1 --model runs/sft/model --data runs/demonstrations
         gui-agent train semi-online --recipe quickstart --model runs/sft/model --data runs/demonstrations \\
             --resume-from-checkpoint true
 
@@ -306,6 +308,8 @@ class Online(OnlineConfig):
             --format compact:snap_px=8 --learning-rate 3e-4 --output-dir runs/online
         gui-agent train online --suite miniwob/quickstart --devices browser:4 --model runs/web/model \\
             --algorithm salt:history=1 --output-dir runs/web-online
+        gui-agent train online --suite phone/long --agent hierarchical --algorithm foresight:lookahead=2 \\
+            --lora-rank 32 --model runs/sft/model --output-dir runs/joint
         gui-agent train online --suite phone/quickstart --model runs/sft/model --algorithm gigpo \\
             --reward process:outcome=1,progress=0.5,no_op=-0.1,repeated_action=-0.1 --output-dir runs/process
 
