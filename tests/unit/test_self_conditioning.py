@@ -14,6 +14,7 @@ from eval.horizon import JudgedSteps, judged_steps
 from eval.self_conditioning import CorruptedHistories, corrupt_histories, history_error_point
 from gui_agent.actions import Click
 from gui_agent.agent import FlatAgent
+from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.registry import get_format
 from gui_agent.matching import get_matcher
@@ -22,6 +23,7 @@ from trajectories.collect import collect_episodes, demonstrator_for, group_jobs
 from trajectories.records import EpisodeRecord
 from trajectories.replay import ReplayFactory, ReplaySource
 from trajectories.replay_task import ReplayTask
+from trajectories.subgoals import SubgoalSource, with_subgoals
 
 MATCHER = get_matcher("ui_s1")
 
@@ -120,6 +122,25 @@ def test_wrong_steps_are_taps_on_other_widgets_in_words_such_as_the_experts(
             assert widget.box.contains(frame.expert.action.x, frame.expert.action.y)
             match = MATCHER.match(frame.expert.action, before.expert, frame.width_px, frame.height_px)
             assert not match.exact_match
+
+
+async def test_a_planner_remembers_wrong_subgoals(demonstrations: list[EpisodeRecord]) -> None:
+    pictures = {name: shot for record in demonstrations for name, shot in record.screenshots.items()}
+    planned = [with_subgoals(record.trajectory, SubgoalSource.TEMPLATE) for record in demonstrations]
+    steps = ReplaySource(planned, pictures, single_step=True).tasks
+    wrong = corrupt_histories(steps, 1.0, matcher=MATCHER)
+    asked = []
+    for tasks in (steps, wrong.tasks):
+        parrot = Parrot()
+        agent_for = AgentSpec(kind=AgentKind.HIERARCHICAL, format="compact").agent_for(parrot)
+        factory = ReplayFactory(matcher=MATCHER, patch_budget=0)
+        async for _ in collect_episodes(group_jobs(tasks), factory, agent_for, ordered=True):
+            pass
+        asked.append([prompt[0].text for prompt in parrot.prompts if prompt[0].text.endswith("plan\n")])
+    for task, right, corrupted in zip(wrong.tasks, *asked, strict=True):
+        said = corrupted.splitlines()[1:-1]
+        assert said == [frame.expert.subgoal for frame in task.earlier]
+        assert all(a != b for a, b in zip(right.splitlines()[1:-1], said, strict=True))
 
 
 def test_without_widgets_wrong_steps_come_from_the_data(steps: Sequence[ReplayTask]) -> None:
