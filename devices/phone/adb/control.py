@@ -109,6 +109,10 @@ class PhoneControl:
         """
         await self._ask("restore", snapshot=snapshot)
 
+    async def wipe(self) -> None:
+        """Settings, files and packages as on a new phone, and no faults; the apps stay as they are."""
+        await self._ask("wipe")
+
     async def close(self) -> None:
         """Let go of the phone; there is nothing to give back."""
 

@@ -86,6 +86,11 @@ async def _reset(daemon: AdbDaemon, task_id: str) -> None:
     await daemon.android.reset(phone_task(task_id))
 
 
+async def _wipe(daemon: AdbDaemon) -> None:
+    daemon.android.boot()
+    await _clear(daemon)
+
+
 async def _check(daemon: AdbDaemon) -> Any:
     return outcome_to_json(await daemon.android.phone.check())
 
@@ -166,7 +171,7 @@ async def _profile(daemon: AdbDaemon, name: str) -> None:
 
 
 _REQUESTS: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
-    "reset": _reset, "check": _check, "expert": _expert, "note": _note, "scroll_path": _scroll_path,
+    "reset": _reset, "wipe": _wipe, "check": _check, "expert": _expert, "note": _note, "scroll_path": _scroll_path,
     "state": _state, "snapshot": _snapshot, "restore": _restore, "hold": _hold, "once": _once,
     "inject": _inject, "tune": _tune, "clear": _clear, "counts": _counts, "profile": _profile,
 }  # fmt: skip

@@ -31,7 +31,7 @@ class AdbDaemon:
         """Nothing listens before `start`."""
         self.android = android
         self.port = 0
-        android.on_reboot = self.hang_up
+        android.on_reboot = lambda: self._begin_outage(Fault.OFFLINE)
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()

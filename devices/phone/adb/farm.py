@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -78,6 +79,7 @@ class OwnAdbServer:
         self.server = AdbServer(port=port)
         self._log_path = log_path
         self._process: asyncio.subprocess.Process | None = None
+        self._home: tempfile.TemporaryDirectory[str] | None = None  # adb leaves keys and a file per port
 
     @property
     def pid(self) -> int:
@@ -93,7 +95,8 @@ class OwnAdbServer:
             DeviceTimeoutError: it does not answer.
         """
         command = [str(find_adb()), "-P", str(self.server.port), "nodaemon", "server"]
-        environment = {**os.environ, **_NO_SEARCH}
+        self._home = tempfile.TemporaryDirectory(prefix="gui-agent-adb-")
+        environment = {**os.environ, **_NO_SEARCH, "HOME": self._home.name}
         log = asyncio.subprocess.DEVNULL if self._log_path is None else os.open(self._log_path, _LOG_FLAGS)
         try:
             # A session of its own: Ctrl-C must end the phones first, or the server would see them vanish.
@@ -122,15 +125,17 @@ class OwnAdbServer:
     async def close(self) -> None:
         """End it; calling it twice is fine."""
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            async with asyncio.timeout(_TERMINATE_DEADLINE_S):
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(_TERMINATE_DEADLINE_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
                 await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if self._home is not None:
+            self._home.cleanup()
+            self._home = None
 
 
 def _answers(port: int) -> bool:
@@ -194,8 +199,8 @@ class PhoneFarm:
             await self._own_server.start()
             self.server = self._own_server.server
         screens = ScreenCache()
-        daemons = [await self._new_phone(number, screens) for number in range(self.settings.num_phones)]
-        await asyncio.gather(*map(self._connect, daemons))
+        for number in range(self.settings.num_phones):
+            await self._connect(await self._new_phone(number, screens))
         self.phones = [self._served(serial) for serial in self.daemons]
 
     async def _new_phone(self, number: int, screens: ScreenCache) -> AdbDaemon:

@@ -52,7 +52,7 @@ def list_path(adb_server_port: int) -> Path:
 
 
 def publish(phones: Sequence[ServedPhone]) -> None:
-    """Add phones of this process, at least one, to the list of their adb server; only this user can read it."""
+    """Add phones of this process, at least one, to their adb server's list, which only this user can read."""
     port = phones[0].adb_server_port
     _write(port, [*_others(port), *phones])
 
