@@ -32,6 +32,7 @@ from gui_agent.device import DeviceFactory, Task, TaskSource
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.matching import get_matcher
 from gui_agent.policy import Policy
+from trainers.rewards import SAMPLING_LIMIT
 from trajectories.collect import EpisodeLabels, collect_episodes, group_jobs
 from trajectories.records import EpisodeRecord, Trajectory
 from trajectories.store import TrajectoryStore
@@ -270,7 +271,12 @@ class EvalRun:
                 agent_for,
                 concurrency=max(1, min(factory.capacity, _CONCURRENCY)),
                 ordered=True,
-                labels=EpisodeLabels(suite=self.suite, split="eval", policy_name=self.agent.model),
+                labels=EpisodeLabels(
+                    suite=self.suite,
+                    split="eval",
+                    policy_name=self.agent.model,
+                    source={SAMPLING_LIMIT: self.agent.max_completion_length},
+                ),
             )
             async for record in episodes:
                 records.append(record)
