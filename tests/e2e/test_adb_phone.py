@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import signal
@@ -16,12 +17,13 @@ import time
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import adbutils
 import pytest
+from PIL import Image
 
 from devices.phone.adb.control import PhoneControl
 from devices.phone.adb.farm import FarmSettings, PhoneFarm
@@ -221,8 +223,6 @@ def test_the_clock_of_the_phone_is_its_own(phone: Any) -> None:
 
 
 def test_a_wrong_token_opens_nothing(served: Served) -> None:
-    from dataclasses import replace
-
     stranger = PhoneControl(replace(served.farm.phones[0], token="guess"))
     with pytest.raises(ConfigError, match="wrong token"):
         served.run(stranger.state())
@@ -234,8 +234,6 @@ def test_a_wrong_token_opens_nothing(served: Served) -> None:
 def test_every_way_to_capture_gives_the_same_pixels(served: Served, phone: Any) -> None:
     png = served.adb("exec-out", "screencap", "-p").stdout
     assert phone.shell("screencap -p", encoding=None) == png
-    from PIL import Image
-
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     raw = served.adb("exec-out", "screencap").stdout
     width_px, height_px, form, _ = struct.unpack("<4I", raw[:16])
@@ -637,16 +635,14 @@ def test_phone_serve_ends_cleanly_and_leaves_nothing_behind(tmp_path: Path) -> N
     command = [sys.executable, "-m", "gui_agent.cli.main", "phone", "serve", "-n", "2", "--json"]
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
-        import json
-
         report = json.loads(process.stdout.readline())
         port, phones = report["adb_server_port"], report["phones"]
         listed = list(tmp_path.glob("gui-agent/phones-*.json"))
         assert [path.stat().st_mode & 0o777 for path in listed] == [0o600]
         client = adbutils.AdbClient(port=port)
-        assert [one.serial for one in client.list()] == [one["serial"] for one in phones]
+        assert {one.serial for one in client.list()} == {one["serial"] for one in phones}
         assert client.device(phones[1]["serial"]).shell("getprop ro.serialno") == "VP0002"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
