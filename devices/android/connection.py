@@ -192,43 +192,38 @@ class AdbConnection:
         """A socket to the server that is closed when the block or the deadline ends."""
         self.num_calls += 1
         limit_s = self.timeout_s if timeout_s is None else timeout_s
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as raw:
-            raw.setblocking(False)
-            with contextlib.suppress(OSError):  # a hint that a system may refuse
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            stream = _Stream(raw)
-            try:
-                async with asyncio.timeout(limit_s):
-                    await self._dial(stream)
-                    stream.stage = "selecting the phone"
-                    yield stream
-            except _RefusedError as error:
-                raise await self._refusal(line, " ".join(str(error).split())) from error
-            except TimeoutError as error:
-                if isinstance(error, DeviceTimeoutError):
-                    raise
-                raise DeviceTimeoutError(
-                    self.message(
-                        line,
-                        f"no answer within {limit_s:g} s ({stream.stage}, {stream.num_received} bytes came)",
-                        f"the phone hangs or the link is slow: reconnect or restart it, or run `gui-agent "
-                        f"devices doctor {self.serial}`",
-                    )
-                ) from error
-            except ConnectionError as error:
-                raise DeviceError(self.message(line, f"the connection broke while {stream.stage}")) from error
+        stream = _Stream()
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._dial(stream)
+                stream.stage = "selecting the phone"
+                yield stream
+        except _RefusedError as error:
+            raise await self._refusal(line, " ".join(str(error).split())) from error
+        except DeviceTimeoutError:
+            raise
+        except TimeoutError as error:
+            raise DeviceTimeoutError(
+                self.message(
+                    line,
+                    f"no answer within {limit_s:g} s ({stream.stage}, {stream.num_received} bytes came)",
+                    "the phone hangs or the link is slow: reconnect or restart it, or run `gui-agent devices "
+                    f"doctor {self.serial}`",
+                )
+            ) from error
+        except OSError as error:
+            raise DeviceError(
+                self.message(line, f"the connection broke while {stream.stage} ({error})")
+            ) from error
+        finally:
+            stream.close()
 
     async def _dial(self, stream: _Stream) -> None:
-        loop = asyncio.get_running_loop()
-        address = (self.server.host, self.server.port)
         try:
-            await loop.sock_connect(stream.raw, address)
+            await stream.connect(self.server.host, self.server.port)
         except ConnectionRefusedError:
             await asyncio.to_thread(self.server.start)
-            await loop.sock_connect(stream.raw, address)
-        except socket.gaierror as error:
-            raise DeviceError(f"adb server {self.server.host}:{self.server.port}: {error}") from error
+            await stream.connect(self.server.host, self.server.port)
 
     async def _refusal(self, line: str, words: str) -> DeviceError:
         """The server or the phone said no: find out what state the phone is in, to say what to do."""
@@ -249,11 +244,25 @@ class _RefusedError(Exception):
 class _Stream:
     """A socket to the server, read into buffers of our own."""
 
-    def __init__(self, raw: socket.socket) -> None:
-        self.raw = raw
+    def __init__(self) -> None:
+        self.raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.stage = "connecting to the adb server"
         self.num_received = 0
         self._loop = asyncio.get_running_loop()
+
+    async def connect(self, host: str, port: int) -> None:
+        """Connect with a new socket: one that was refused once is of no use."""
+        self.close()
+        self.raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.raw.setblocking(False)
+        with contextlib.suppress(OSError):  # hints that a system may refuse
+            self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+            self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await self._loop.sock_connect(self.raw, (host, port))
+
+    def close(self) -> None:
+        """Hang up."""
+        self.raw.close()
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self.raw, data)

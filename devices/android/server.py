@@ -133,12 +133,19 @@ class AdbServer:
             ) from error
         except OSError as error:
             raise DependencyError(f"{adb} does not start: {error}; install adb again") from error
-        if done.returncode != 0:
+        if done.returncode != 0 and not self._answers():  # another program may have started it meanwhile
+            words = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
             raise DeviceError(
-                f"`{' '.join(command)}` failed with exit code {done.returncode}: "
-                f"{(done.stderr or done.stdout).strip() or 'it said nothing'}; is port {self.port} taken by "
-                "another program?"
+                f"`{' '.join(command)}` failed with exit code {done.returncode}: {words[-1]}; is port "
+                f"{self.port} taken by another program?"
             )
+
+    def _answers(self) -> bool:
+        try:
+            self._query("host:version", _QUERY_DEADLINE_S)
+        except (DeviceError, OSError):
+            return False
+        return True
 
     def query(self, request: str, *, timeout_s: float = _QUERY_DEADLINE_S) -> str:
         """Ask the server itself, starting it if it does not run.

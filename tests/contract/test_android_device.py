@@ -319,13 +319,13 @@ async def test_an_adb_server_that_is_killed_comes_back_with_its_phones() -> None
         server = farm.server
         factory = AndroidFactory([farm.phones[0].serial], server=server, channel_of=farm.control)
         task = phone_suite().task("set_switch", 0)
-        async with factory.lease() as device:
-            await device.reset(task)
-            seen = await device.observe()
-            await asyncio.to_thread(kill, server)
-            with pytest.raises(DeviceError, match="is not connected"):
-                await device.observe()
         try:
+            async with factory.lease() as device:
+                await device.reset(task)
+                seen = await device.observe()
+                await asyncio.to_thread(kill, server)
+                with pytest.raises(DeviceError, match="is not connected"):
+                    await device.observe()
             async with factory.lease() as device:
                 await device.reset(task)
                 assert (await device.observe()).screenshot == seen.screenshot
