@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gui_agent.matching import get_matcher
 from gui_agent.observation import Screenshot
@@ -31,12 +31,14 @@ class StepCredit:
         advantage: what its tokens were trained with; None if the filter dropped the group, its prompt was
             too long, or a stored success took the place of its episode. Where several roles speak in one
             step, that of the actor if it learnt; where several samples are compared, that of the executed.
+        by_role: the same for each role that learnt at this step, by name.
     """
 
     reward: float
     parts: Mapping[str, float]
     return_: float
     advantage: float | None
+    by_role: Mapping[str, float] = field(default_factory=dict)
 
 
 def step_credits(
@@ -85,13 +87,12 @@ def step_credits(
     return credits
 
 
-def _executed(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
-    """The advantage of what was executed at a step: the first of its role, the actor's if there is one."""
-    first: dict[tuple[str, int, AgentRole], float] = {}
+def _executed(rows: Sequence[Row]) -> dict[tuple[str, int], dict[AgentRole, float]]:
+    """The advantage of what was executed at a step, by role: that of the first row of each role."""
+    first: dict[tuple[str, int], dict[AgentRole, float]] = defaultdict(dict)
     for row in rows:
-        first.setdefault((row.episode_id, row.step, row.role), row.advantage)
-    ordered = sorted(first.items(), key=lambda item: item[0][2] is AgentRole.ACTOR)
-    return {(episode, step): advantage for (episode, step, _), advantage in ordered}
+        first[row.episode_id, row.step].setdefault(row.role, row.advantage)
+    return first
 
 
 def _to_learn_from(
@@ -104,19 +105,21 @@ def _to_learn_from(
 def _group_credits(
     scored: ScoredGroup,
     credit: EstimatorCredit | ForesightCredit,
-    advantages: Mapping[tuple[str, int], float],
+    advantages: Mapping[tuple[str, int], Mapping[AgentRole, float]],
 ) -> dict[str, list[StepCredit]]:
     credits = {}
     for record, rewards in zip(scored.group.records, scored.rewards, strict=True):
         trajectory = record.trajectory
         returns = credit.returns(trajectory, rewards)
+        learnt = [advantages.get((trajectory.episode_id, step.index), {}) for step in trajectory.steps]
         credits[trajectory.episode_id] = [
             StepCredit(
                 reward=reward.value,
                 parts=reward.parts,
                 return_=value,
-                advantage=advantages.get((trajectory.episode_id, step.index)),
+                advantage=by_role.get(AgentRole.ACTOR, by_role.get(AgentRole.PLANNER)),
+                by_role={role.value: value for role, value in by_role.items()},
             )
-            for step, reward, value in zip(trajectory.steps, rewards, returns, strict=True)
+            for by_role, reward, value in zip(learnt, rewards, returns, strict=True)
         ]
     return credits

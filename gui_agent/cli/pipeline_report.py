@@ -15,6 +15,7 @@ from gui_agent import __version__
 from gui_agent.cli.chain import Chain, Scores
 from gui_agent.cli.config import load_command
 from gui_agent.cli.recipes import find_recipe
+from gui_agent.policy import AgentRole
 from trainers.annotate import StepCredit, step_credits
 from trainers.config import RLConfig
 from trajectories.records import EpisodeRecord
@@ -89,6 +90,8 @@ def _live_episodes(chain: Chain) -> Iterator[EpisodeRecord]:
 
 def _annotation(credit: StepCredit) -> StepAnnotation:
     advantages = {} if credit.advantage is None else {"advantage": credit.advantage}
+    if AgentRole.PLANNER.value in credit.by_role:  # two roles learn from a step
+        advantages = dict(credit.by_role)
     return StepAnnotation(
         reward=credit.reward, parts=credit.parts, return_=credit.return_, advantages=advantages
     )

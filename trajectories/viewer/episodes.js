@@ -253,10 +253,13 @@
       const acted = step.executed || step.requested;
       const caption = step.requested && !step.same ? step.requested : acted;
       const shot = h("figure", { class: step.width > step.height ? "shot wide" : "shot" }, pictured,
-        h("figcaption", {}, caption ? h("span", { class: `key ${step.same ? "done" : "wrong"}` }) : null, caption ? caption.label : "no action"));
+        h("figcaption", {}, step.subgoal ? h("q", { class: "asked", dir: "auto", title: "subgoal: what the planner asked for" }, step.subgoal) : null,
+          caption ? h("span", { class: `key ${step.same ? "done" : "wrong"}` }) : null, caption ? caption.label : "no action"));
       body = h("div", { class: step.width > step.height ? "step stacked" : "step" }, shot, h("div", { class: "words" },
         h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, `step ${state.step + 1} of ${total}`), move("next step", 1, "→"), h("span", { class: "badges" }, stepBadges(step))),
-        actions(step), block("subgoal", step.subgoal, "subgoal"), block("thought", step.thought),
+        actions(step), block("subgoal", step.subgoal, "subgoal"),
+        step.expected && step.expected.subgoal && step.expected.subgoal !== step.subgoal ? block("expert’s subgoal", step.expected.subgoal, "subgoal") : null,
+        block("thought", step.thought),
         step.expected && step.expected.thought && step.expected.thought !== step.thought ? block("expert’s thought", step.expected.thought) : null,
         rewards(step), responses(step),
         step.raw_action ? h("details", { class: "response" }, h("summary", {}, "action in the source’s words"), h("pre", {}, step.raw_action)) : null, facts(step)));

@@ -233,7 +233,12 @@ def _action(action: Action) -> dict[str, Any]:
 
 def _expert(expert: ExpertAction) -> dict[str, Any]:
     boxes = [[box.left, box.top, box.right, box.bottom] for box in expert.boxes]
-    return {**_action(expert.action), "boxes": boxes, "thought": expert.thought}
+    return {
+        **_action(expert.action),
+        "boxes": boxes,
+        "thought": expert.thought,
+        "subgoal": expert.subgoal,
+    }
 
 
 def _completion(item: RoleCompletion) -> dict[str, Any]:
