@@ -8,7 +8,6 @@ Shape letters: N rows.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -16,9 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from trainers.clusters import Codes
 from trainers.returns import Floats
 
-Codes = npt.NDArray[np.int64]
 _EQUAL: Final = 1e-6
 """Values that differ by less than this are equal: their spread is rounding noise."""
 
@@ -30,12 +29,6 @@ class NormMode(StrEnum):
     """Minus the mean, divided by the deviation (n - 1 in the denominator) plus eps."""
     MEAN_NORM = "mean_norm"
     """Minus the mean."""
-
-
-def cluster_codes(labels: Sequence[Hashable]) -> Codes:
-    """Numbers for labels, 0, 1, …, in order of first appearance."""
-    codes: dict[Hashable, int] = {}
-    return np.array([codes.setdefault(label, len(codes)) for label in labels], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

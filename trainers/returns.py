@@ -10,14 +10,16 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from trainers.clusters import Codes, time_order
+
 Floats = npt.NDArray[np.float64]
 
 
 def discounted_returns(
     rewards_N: Sequence[float] | Floats,
     matched_N: Sequence[bool],
-    rollouts_N: Sequence[Hashable],
-    steps_N: Sequence[int],
+    rollouts_N: Sequence[Hashable] | Codes,
+    steps_N: Sequence[int] | Codes,
     *,
     gamma: float,
     cut_includes_mismatch: bool = True,
@@ -41,14 +43,15 @@ def discounted_returns(
 
     Source: UI-S1, arXiv:2509.11543, equation 9 (reference vectors `uis1_discounted_returns`).
     """
-    rewards = np.asarray(rewards_N, dtype=np.float64)
-    returns = rewards.copy()
-    following: dict[Hashable, int] = {}
-    for row in sorted(range(len(rewards)), key=lambda row: -steps_N[row]):
-        later = following.get(rollouts_N[row])
-        following[rollouts_N[row]] = row
-        if later is None or not matched_N[row]:
-            continue
-        if matched_N[later] or cut_includes_mismatch:
-            returns[row] += gamma * returns[later]
+    returns = np.array(rewards_N, dtype=np.float64)
+    matched = np.asarray(matched_N, dtype=bool)
+    order = time_order(rollouts_N, steps_N)
+    earlier, later = order.rows[:-1], order.rows[1:]
+    goes_on = ~order.starts[1:] & matched[earlier]
+    if not cut_includes_mismatch:
+        goes_on &= matched[later]
+    # Backwards: all second-to-last steps at once, then all third-to-last, …
+    for position in order.backwards:
+        here = position[goes_on[position]]
+        returns[earlier[here]] += gamma * returns[later[here]]
     return returns

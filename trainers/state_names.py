@@ -7,7 +7,6 @@ States are the same if their names are equal, or close enough where an option sa
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
@@ -77,7 +76,7 @@ class StateNamer:
     def _namer(self, record: EpisodeRecord) -> Callable[[Step], str | None]:
         match self._options.anchor:
             case Anchor.UI_TREE:
-                return tree_key
+                return tree_of_elements
             case Anchor.UI_TEXT:
                 return text_of_elements
             case _:
@@ -131,11 +130,14 @@ def action_key(step: Step, sampled: RoleCompletion) -> str | None:
     return None if requested is None else repr(requested)
 
 
-def tree_key(step: Step) -> str | None:
-    """A hash of the recorded widgets with their places; None if none were recorded."""
+def tree_of_elements(step: Step) -> str | None:
+    """The recorded widgets with their places, one on a line; None if none were recorded."""
     if step.elements is None:
         return None
-    return hashlib.sha256(json.dumps(step.elements, sort_keys=True).encode()).hexdigest()
+    return "\n".join(
+        f"{element['role']} {element['name']} {element['box']} {element.get('clickable')}"
+        for element in step.elements
+    )
 
 
 def text_of_elements(step: Step) -> str | None:

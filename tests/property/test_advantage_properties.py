@@ -26,9 +26,10 @@ from trainers.advantages import (
     UiS1Advantage,
 )
 from trainers.algorithms import ALGORITHMS, EstimatorSettings, get_estimator
+from trainers.clusters import cluster_codes
 from trainers.config import Compat
 from trainers.filters import FilterMetric, filter_groups, filter_rows
-from trainers.normalisation import NormMode, cluster_codes, normalise
+from trainers.normalisation import NormMode, normalise
 from trainers.returns import discounted_returns
 
 rewards = st.one_of(st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.floats(-10, 10))

@@ -12,9 +12,9 @@ from enum import StrEnum
 import numpy as np
 
 from gui_agent.errors import ConfigError
-from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, group_keys, step_rewards
+from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, group_codes, step_rewards
 from trainers.config import Compat
-from trainers.normalisation import NormMode, cluster_codes, normalise
+from trainers.normalisation import NormMode, normalise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class ForesightAdvantage(HasTerms):
 
     def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
         """The advantage; there is no episode term."""
-        codes_N, values_N = cluster_codes(group_keys(rows)), step_rewards(rows)
+        codes_N, values_N = group_codes(rows), step_rewards(rows)
         advantage_N = normalise(values_N, codes_N, mode=self.mode)
         return AdvantageTerms(
             combined=advantage_N,

@@ -15,10 +15,11 @@ from trainers.advantages.rows import (
     Rng,
     episode_rewards,
     first_rows,
-    group_keys,
+    group_codes,
+    role_codes,
 )
 from trainers.config import Compat
-from trainers.normalisation import NormMode, cluster_codes, cluster_statistics, normalise
+from trainers.normalisation import NormMode, cluster_statistics, normalise
 
 
 class Baseline(StrEnum):
@@ -51,12 +52,12 @@ class ReinforcePpAdvantage(HasTerms):
     def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
         """The advantage; there is no step term."""
         values, counted = episode_rewards(rows), first_rows(rows)
-        roles = cluster_codes([row.role for row in rows])
+        roles = role_codes(rows)
         if self.baseline is Baseline.BATCH:
             return AdvantageTerms.of_episodes(normalise(values, roles, eps=self.eps, counted_N=counted))
         if not rows:
             return AdvantageTerms.of_episodes(values)
-        groups = cluster_codes(group_keys(rows))
+        groups = group_codes(rows)
         centred = normalise(values, groups, mode=NormMode.MEAN_NORM, counted_N=counted)
         # The mean of what is left is 0 by construction; to subtract its rounding would bring noise.
         found = cluster_statistics(centred, roles, counted)

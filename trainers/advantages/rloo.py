@@ -12,10 +12,10 @@ from trainers.advantages.rows import (
     Rng,
     episode_rewards,
     first_rows,
-    group_keys,
+    group_codes,
 )
 from trainers.config import Compat
-from trainers.normalisation import cluster_codes, leave_one_out
+from trainers.normalisation import leave_one_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class RlooAdvantage(HasTerms):
 
     def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
         """The advantage; there is no step term."""
-        codes = cluster_codes(group_keys(rows))
+        codes = group_codes(rows)
         return AdvantageTerms.of_episodes(leave_one_out(episode_rewards(rows), codes, first_rows(rows)))
 
 

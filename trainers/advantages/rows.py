@@ -6,7 +6,7 @@ Shape letters: N rows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gui_agent.policy import AgentRole
-from trainers.normalisation import Codes
+from trainers.clusters import Codes, cluster_codes, time_order
 from trainers.returns import Floats, discounted_returns
 
 
@@ -103,14 +103,24 @@ class HasTerms(ABC):
         return found
 
 
-def group_keys(rows: Sequence[EstimatorRow]) -> list[Hashable]:
-    """Equal for rows of siblings in one role."""
-    return [(row.group_id, row.role) for row in rows]
+def group_codes(rows: Sequence[EstimatorRow]) -> Codes:
+    """Equal for rows of siblings in one role, shape (N,)."""
+    return cluster_codes([row.group_id for row in rows], role_codes(rows))
 
 
-def rollout_keys(rows: Sequence[EstimatorRow]) -> list[Hashable]:
-    """Equal for rows of one episode in one role."""
-    return [(row.group_id, row.episode_id, row.role) for row in rows]
+def rollout_codes(rows: Sequence[EstimatorRow]) -> Codes:
+    """Equal for rows of one episode in one role, shape (N,)."""
+    return cluster_codes(group_codes(rows), [row.episode_id for row in rows])
+
+
+def role_codes(rows: Sequence[EstimatorRow]) -> Codes:
+    """Equal for rows of one role, shape (N,)."""
+    return cluster_codes([row.role for row in rows])
+
+
+def step_numbers(rows: Sequence[EstimatorRow]) -> Codes:
+    """Time within the episode, shape (N,)."""
+    return np.array([row.step for row in rows], dtype=np.int64)
 
 
 def step_rewards(rows: Sequence[EstimatorRow]) -> Floats:
@@ -137,8 +147,8 @@ def step_returns(
     return discounted_returns(
         step_rewards(rows),
         [row.matched or not cut for row in rows],
-        rollout_keys(rows),
-        [row.step for row in rows],
+        rollout_codes(rows),
+        step_numbers(rows),
         gamma=gamma,
         cut_includes_mismatch=includes_mismatch,
     )
@@ -146,10 +156,7 @@ def step_returns(
 
 def first_rows(rows: Sequence[EstimatorRow]) -> npt.NDArray[np.bool_]:
     """True at the earliest row of each rollout, shape (N,): one row per episode and role."""
-    first: dict[Hashable, int] = {}
-    for index, (key, row) in enumerate(zip(rollout_keys(rows), rows, strict=True)):
-        if key not in first or row.step < rows[first[key]].step:
-            first[key] = index
+    order = time_order(rollout_codes(rows), step_numbers(rows))
     chosen = np.zeros(len(rows), dtype=bool)
-    chosen[list(first.values())] = True
+    chosen[order.rows[order.starts]] = True
     return chosen

@@ -18,11 +18,12 @@ from gui_agent.errors import ConfigError
 from trainers.advantages.anchors import AnchorOptions
 from trainers.advantages.grpo import GrpoAdvantage
 from trainers.advantages.rloo import RlooAdvantage
-from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, rollout_keys
+from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, rollout_codes
 from trainers.advantages.states import SameState, StateClusters
 from trainers.advantages.terms import EpisodeTerm
+from trainers.clusters import Codes, cluster_codes
 from trainers.config import Compat
-from trainers.normalisation import Codes, NormMode, cluster_codes
+from trainers.normalisation import NormMode
 from trainers.returns import Floats
 
 _GRPO: Final = GrpoAdvantage()
@@ -57,7 +58,7 @@ class SaltAdvantage(HasTerms):
         """The advantage; the step term is what sharing changed, a cluster is an edge of the graph."""
         own = self.trajectory.terms(rows, rng).combined
         edges = self.edges(rows)
-        shared = _mean_over_rollouts(own, edges, cluster_codes(rollout_keys(rows)))
+        shared = _mean_over_rollouts(own, edges, rollout_codes(rows))
         return AdvantageTerms(
             combined=shared, episode=own, step=shared - own, step_value=own, step_clusters=edges
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
 
 from gui_agent.errors import ConfigError
 from trainers.advantages.rows import (
@@ -13,11 +15,15 @@ from trainers.advantages.rows import (
     HasTerms,
     Rng,
     episode_rewards,
+    group_codes,
+    role_codes,
+    rollout_codes,
     step_rewards,
 )
 from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, two_terms
+from trainers.clusters import Codes, cluster_codes
 from trainers.config import Compat
-from trainers.normalisation import Codes, NormMode, cluster_codes
+from trainers.normalisation import NormMode
 
 
 class DrawWithin(StrEnum):
@@ -65,24 +71,23 @@ class SrgpoAdvantage(HasTerms):
 
     def draw(self, rows: Sequence[EstimatorRow], rng: Rng) -> Codes:
         """Random clusters: every row is in exactly one."""
-        pools: dict[Hashable, list[int]] = {}
-        for index, row in enumerate(rows):
-            pools.setdefault(self._pool(row), []).append(index)
-        labels: list[Hashable] = [None] * len(rows)
-        for number, pool in enumerate(pools.values()):
+        pools = self._pools(rows)
+        by_pool = np.argsort(pools, kind="stable")
+        clusters, used = np.zeros(len(rows), dtype=np.int64), 0
+        for pool in np.split(by_pool, np.cumsum(np.bincount(pools))[:-1]) if len(rows) else []:
             size = len(pool) if self.cluster_size == -1 else self.cluster_size
-            for position, chosen in enumerate(rng.permutation(len(pool))):
-                labels[pool[chosen]] = (number, position // size)
-        return cluster_codes(labels)
+            clusters[pool[rng.permutation(len(pool))]] = used + np.arange(len(pool)) // size
+            used += -(-len(pool) // size)
+        return cluster_codes(clusters)
 
-    def _pool(self, row: EstimatorRow) -> Hashable:
+    def _pools(self, rows: Sequence[EstimatorRow]) -> Codes:
         match self.within:
             case DrawWithin.BATCH:
-                return row.role
+                return role_codes(rows)
             case DrawWithin.GROUP:
-                return row.role, row.group_id
+                return group_codes(rows)
             case DrawWithin.EPISODE:
-                return row.role, row.group_id, row.episode_id
+                return rollout_codes(rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gui_agent.errors import ConfigError
-from trainers.advantages.rows import EstimatorRow
-from trainers.normalisation import Codes, cluster_codes
+from trainers.advantages.rows import EstimatorRow, group_codes
+from trainers.clusters import Codes, cluster_codes
 
 
 class SameState(Protocol):
@@ -38,13 +38,12 @@ class TextSimilarity:
 
     def __call__(self, key: str, other: str) -> bool:
         """Whether the ratio of two texts reaches the threshold."""
+        total = len(key) + len(other)
+        if 2 * min(len(key), len(other)) < self.threshold * total:
+            return False
         matcher = difflib.SequenceMatcher(None, key, other)
-        # The quick ratios are upper bounds.
-        return (
-            matcher.real_quick_ratio() >= self.threshold
-            and matcher.quick_ratio() >= self.threshold
-            and matcher.ratio() >= self.threshold
-        )
+        # The quick ratio, like that of the lengths, is an upper bound.
+        return matcher.quick_ratio() >= self.threshold and matcher.ratio() >= self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +97,17 @@ class StateClusters:
 
 def anchor_clusters(rows: Sequence[EstimatorRow], same: SameState | None = None) -> Codes:
     """Numbers of the states of siblings, shape (N,); a row of unknown state is alone."""
-    groups: dict[Hashable, StateClusters] = {}
-    labels: list[Hashable] = []
-    for index, row in enumerate(rows):
+    groups = group_codes(rows)
+    if same is None:
+        return cluster_codes(
+            groups, [index if row.state_key is None else row.state_key for index, row in enumerate(rows)]
+        )
+    found: dict[int, StateClusters] = {}
+    names: list[Hashable] = []
+    for index, (group, row) in enumerate(zip(groups.tolist(), rows, strict=True)):
         if row.state_key is None:
-            labels.append(index)
+            names.append(index)
             continue
-        group = (row.group_id, row.role)
-        clusters = groups.get(group) or groups.setdefault(group, StateClusters.empty(same))
-        labels.append((group, clusters.name_of(row.state_key)))
-    return cluster_codes(labels)
+        states = found.get(group) or found.setdefault(group, StateClusters.empty(same))
+        names.append(states.name_of(row.state_key))
+    return cluster_codes(groups, names)

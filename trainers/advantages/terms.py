@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from trainers.advantages.rows import AdvantageTerms, EstimatorRow, first_rows, group_keys
+from trainers.advantages.rows import AdvantageTerms, EstimatorRow, first_rows, group_codes
+from trainers.clusters import Codes
 from trainers.config import Compat
-from trainers.normalisation import Codes, NormMode, cluster_codes, normalise
+from trainers.normalisation import NormMode, normalise
 from trainers.returns import Floats
 
 
@@ -53,7 +54,7 @@ class EpisodeTerm:
         """The term of each row; `values_N` are the rows' episode values."""
         return normalise(
             values_N,
-            cluster_codes(group_keys(rows)),
+            group_codes(rows),
             mode=self.mode,
             eps=self.eps,
             counted_N=first_rows(rows) if self.statistics is Statistics.EPISODES else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,13 +14,16 @@ from trainers.advantages.rows import (
     EstimatorRow,
     HasTerms,
     Rng,
-    rollout_keys,
+    group_codes,
+    rollout_codes,
+    step_numbers,
     step_returns,
     step_rewards,
 )
 from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, two_terms
+from trainers.clusters import cluster_codes, time_order
 from trainers.config import Compat
-from trainers.normalisation import NormMode, cluster_codes
+from trainers.normalisation import NormMode
 from trainers.returns import Floats
 
 
@@ -65,27 +68,26 @@ class UiS1Advantage(HasTerms):
         return two_terms(
             self.episode_term.of(rows, self._episode_values(rows, returns)),
             returns,
-            cluster_codes([(row.group_id, row.role, row.step) for row in rows]),
+            cluster_codes(group_codes(rows), step_numbers(rows)),
             like=self.episode_term,
             episode_weight=self.episode_weight,
             step_weight=self.step_weight,
         )
 
     def _episode_values(self, rows: Sequence[EstimatorRow], returns: Floats) -> Floats:
-        rewards, keys = step_rewards(rows), rollout_keys(rows)
-        if self.episode_return is EpisodeReturn.ROW:
-            return rewards
-        values: dict[Hashable, float] = {}
-        for index in sorted(range(len(rows)), key=lambda index: rows[index].step):
-            key = keys[index]
-            match self.episode_return:
-                case EpisodeReturn.FINAL:
-                    values[key] = rewards[index]
-                case EpisodeReturn.FIRST:
-                    values.setdefault(key, returns[index])
-                case EpisodeReturn.SUM:
-                    values[key] = values.get(key, 0.0) + rewards[index]
-        return np.array([values[key] for key in keys], dtype=np.float64)
+        rewards, rollouts = step_rewards(rows), rollout_codes(rows)
+        order = time_order(rollouts, step_numbers(rows))
+        of_rollouts: Floats
+        match self.episode_return:
+            case EpisodeReturn.ROW:
+                return rewards
+            case EpisodeReturn.FINAL:
+                of_rollouts = rewards[order.rows[order.lasts]]
+            case EpisodeReturn.FIRST:
+                of_rollouts = returns[order.rows[order.starts]]
+            case EpisodeReturn.SUM:
+                of_rollouts = np.bincount(rollouts, rewards).astype(np.float64)
+        return of_rollouts[rollouts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
