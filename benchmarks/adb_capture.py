@@ -1,6 +1,6 @@
 """How fast a phone behind the real adb server is seen and asked, beside adbutils.
 
-    python -m benchmarks.adb_capture [--rounds 40] [--serial SERIAL] [--json]
+    python -m benchmarks.adb_capture [--rounds 60] [--serial SERIAL] [--json]
 
 The phone is a virtual one of 1080x2400 in a process of its own, on an adb server of its own; `--serial` takes
 a connected phone instead. The screen stands still. Calls are interleaved, one of each kind per round, and the
@@ -115,7 +115,7 @@ async def measure(server: AdbServer, serial: str, rounds: int) -> dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--serial", default="", help="a connected phone instead of the virtual one")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)

@@ -132,7 +132,7 @@ class Capturer:
         self.display_id = display_id
         self._timeout_s = timeout_s
         self._tries = tries
-        self._size_hint = 0
+        self._buffer = bytearray()
 
     async def frame(self) -> Frame:
         """A whole picture.
@@ -178,10 +178,13 @@ class Capturer:
     async def _once(self, mode: CaptureMode) -> Frame:
         command = ["screencap", *(["-p"] if mode is CaptureMode.PNG else [])]
         command += ["-d", self.display_id] if self.display_id else []
-        hint = self._size_hint if mode is CaptureMode.RAW else 0
-        data = await self._connection.exec_out(command, timeout_s=self._timeout_s, size_hint=hint)
+        data = await self._connection.exec_out(command, timeout_s=self._timeout_s, buffer=self._buffer)
         try:
-            frame = _png_frame(data) if mode is CaptureMode.PNG else _raw_frame(data)
+            with data:  # the picture is a copy, so that the next one may use the buffer
+                assert isinstance(data.obj, bytearray)
+                self._buffer = data.obj
+                warned = bytes(data[: len(_SEVERAL_DISPLAYS)]) == _SEVERAL_DISPLAYS
+                frame = _png_frame(data) if mode is CaptureMode.PNG else _raw_frame(data)
         except _IncompleteError as error:
             remedy = (
                 "nothing stands in for a missing picture: check that the phone is on and the link whole with "
@@ -189,9 +192,7 @@ class Capturer:
             )
             line = " ".join(command)
             raise CaptureError(self._connection.message(line, str(error), remedy)) from error
-        if mode is CaptureMode.RAW:
-            self._size_hint = len(data)
-        if not self.display_id and bytes(data[: len(_SEVERAL_DISPLAYS)]) == _SEVERAL_DISPLAYS:
+        if warned and not self.display_id:
             self.display_id = await self._first_display()
         return frame
 

@@ -112,7 +112,7 @@ class AdbConnection:
         command: str | Sequence[str],
         *,
         timeout_s: float | None = None,
-        size_hint: int = 0,
+        buffer: bytearray | None = None,
         stdin: bytes = b"",
     ) -> memoryview:
         """Run a command line and read its raw output to the end; there is no exit code.
@@ -120,14 +120,15 @@ class AdbConnection:
         Args:
             command: as for `shell`.
             timeout_s: for the whole call.
-            size_hint: how many bytes will come, if known; saves copies.
+            buffer: to be filled from its start; a longer one takes its place where it is too short, and is
+                then the `obj` of the answer. One that is used again saves the system handing out memory.
             stdin: sent to the command before reading.
         """
         line = command if isinstance(command, str) else shlex.join(command)
         async with self._service(f"exec:{line}", line, timeout_s) as stream:
             if stdin:
                 await stream.send(stdin)
-            return await stream.read_to_end(size_hint)
+            return await stream.read_to_end(buffer)
 
     async def echo(self, *, timeout_s: float = 3.0) -> None:
         """Check that the phone answers commands: its state alone says nothing about one that hangs.
@@ -296,21 +297,21 @@ class _Stream:
             filled += count
         return bytes(view[:filled])
 
-    async def read_to_end(self, size_hint: int = 0) -> memoryview:
-        """Everything until the other side closes.
+    async def read_to_end(self, buffer: bytearray | None = None) -> memoryview:
+        """Everything until the other side closes, in the buffer that is given or a new one.
 
-        A buffer as large as what comes is filled without a copy; one byte more tells its end from a full
-        buffer.
+        It is filled without a copy; one byte more than what comes tells an end from a full buffer.
         """
-        buffer = bytearray(size_hint + 1 if size_hint else _FIRST_BUFFER_BYTES)
+        buffer = bytearray(_FIRST_BUFFER_BYTES) if buffer is None else buffer
         filled = 0
         while True:
-            view = memoryview(buffer)[filled:]
-            count = await self._loop.sock_recv_into(self.raw, view)
-            view.release()
+            if filled == len(buffer):
+                longer = bytearray(max(_FIRST_BUFFER_BYTES, 2 * len(buffer)))
+                longer[:filled] = buffer
+                buffer = longer
+            with memoryview(buffer) as whole, whole[filled:] as rest:
+                count = await self._loop.sock_recv_into(self.raw, rest)
             if count == 0:
                 return memoryview(buffer)[:filled]
             filled += count
             self.num_received = filled
-            if filled == len(buffer):
-                buffer.extend(bytes(len(buffer)))

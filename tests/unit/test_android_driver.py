@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from devices.android import capture, touch
+from devices.android import AndroidDevice, AndroidGoal, AndroidSettings, capture, touch
 from devices.android.apps import resolve_app
 from devices.android.capture import CaptureMode, Capturer
 from devices.android.connection import AdbConnection, ShellResult
@@ -21,7 +21,7 @@ from devices.android.keys import key_command
 from devices.android.screen import Screen
 from devices.android.text_input import TextInput, plain_parts
 from devices.android.ui_tree import read_ui_tree
-from gui_agent.actions import Direction
+from gui_agent.actions import Button, Click, Direction, Swipe, SystemButton
 from gui_agent.errors import CaptureError, DeviceError
 
 SIZE = (6, 5)
@@ -47,7 +47,10 @@ class Scripted(AdbConnection):
         return ShellResult(stdout=str(found).encode(), stderr=b"", exit_code=0)
 
     async def exec_out(self, command: str | Sequence[str], **unused: Any) -> memoryview:
-        return memoryview(bytearray(self.answers["-p" if "-p" in command else "raw"]))
+        found = self.answers["-p" if "-p" in command else "raw"]
+        if isinstance(found, list):  # one after the other; the last one stays
+            found = found.pop(0) if len(found) > 1 else found[0]
+        return memoryview(bytearray(found))
 
 
 def picture() -> Image.Image:
@@ -59,6 +62,28 @@ def png(mode: str = "RGBA") -> bytes:
     buffer = io.BytesIO()
     picture().convert(mode).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def plain(colour: tuple[int, int, int], size: tuple[int, int] = (40, 80)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+BLACK, RED, GREEN = plain((0, 0, 0)), plain((255, 0, 0)), plain((0, 255, 0))
+TREE = (
+    "<?xml version='1.0'?><hierarchy><node text='Pay' class='android.widget.Button' clickable='true' "
+    "bounds='[10,20][30,60]'/></hierarchy>"
+)
+
+
+async def on_phone(answers: dict[str, Any], **settings: Any) -> tuple[AndroidDevice, Scripted]:
+    """A device on a scripted phone, at the start of a task."""
+    phone = Scripted({"wm size": "Physical size: 40x80\nPhysical density: 160\n", **answers})
+    chosen = AndroidSettings(capture=CaptureMode.PNG, settle_interval_s=0.0, **settings)
+    device = AndroidDevice(phone, settings=chosen)
+    await device.reset(AndroidGoal(goal="look around"))
+    return device, phone
 
 
 def raw(number: int, order: str, *, colour_space: bool = True) -> bytes:
@@ -357,3 +382,75 @@ async def test_text_that_no_phone_can_type_is_the_agents_mistake() -> None:
     assert refused is not None
     for word in ("SCRIPTED", "'你好'", "ime list", "install a keyboard"):
         assert word in refused
+
+
+async def test_a_secure_window_is_shown_black_flagged_and_with_its_widgets() -> None:
+    name = "Window{bb u0 com.bank/.Main}"
+    window = f"  Window #1 {name}:\n    fl=SECURE\n  mCurrentFocus={name}\n"
+    device, _ = await on_phone({"-p": BLACK, "dumpsys window": window, "rm -f": TREE})
+    seen = await device.observe()
+    assert seen.secure
+    assert seen.elements is not None
+    assert [(element.name, element.role) for element in seen.elements] == [("Pay", "button")]
+    assert seen.foreground_app == "com.bank"
+
+
+async def test_black_pixels_under_widgets_are_no_picture_but_an_empty_black_screen_is() -> None:
+    device, _ = await on_phone({"-p": BLACK, "rm -f": TREE})
+    with pytest.raises(CaptureError, match="'Pay'"):
+        await device.observe()
+    device, _ = await on_phone({"-p": BLACK, "rm -f": TREE.replace("text='Pay'", "text=''")})
+    seen = await device.observe()
+    assert not seen.secure
+    assert seen.screenshot.image().getbbox() is None
+    device, _ = await on_phone({"-p": [BLACK, BLACK, RED]})
+    assert (await device.observe()).screenshot.image().getbbox() is not None
+
+
+async def test_the_look_after_an_action_waits_until_the_screen_rests() -> None:
+    device, phone = await on_phone({"-p": [RED]})
+    await device.observe()
+    await device.execute(SystemButton(button=Button.BACK))
+    phone.answers["-p"] = [RED, GREEN, RED, GREEN, GREEN, BLACK]
+    seen = await device.observe()
+    assert seen.screenshot.image().getpixel((5, 50)) == (0, 255, 0)
+    assert phone.answers["-p"] == [BLACK]
+
+
+async def test_a_screen_that_never_rests_is_shown_when_the_time_is_up() -> None:
+    device, phone = await on_phone({"-p": [RED]}, settle_timeout_s=0.05)
+    await device.execute(SystemButton(button=Button.BACK))
+    phone.answers["-p"] = [RED, GREEN] * 5000
+    assert (await device.observe()).screenshot.width_px == 40
+    assert len(phone.answers["-p"]) > 2
+
+
+@pytest.mark.parametrize(
+    ("wm", "shown", "tap"),
+    [
+        ("Physical size: 80x160", (40, 80), "input tap 21 41"),
+        ("Physical size: 80x160\nOverride size: 40x80", (40, 80), "input tap 10 20"),
+        ("Physical size: 80x160", (80, 40), "input tap 21 41"),
+        ("Physical size: 40x80", (80, 40), "input tap 10 20"),
+    ],
+)
+async def test_taps_go_to_the_space_of_the_phones_input(wm: str, shown: tuple[int, int], tap: str) -> None:
+    device, phone = await on_phone({"wm size": wm, "-p": plain((9, 9, 9), shown)})
+    await device.observe()
+    await device.execute(Click(x=10, y=20))
+    assert phone.lines[-1] == tap
+    outside = await device.execute(Swipe(x=1, y=1, to_x=shown[0], to_y=1))
+    assert "outside" in str(outside.error)
+    assert phone.lines[-1] == tap
+
+
+async def test_a_screen_that_sleeps_while_the_model_thinks_is_woken_first() -> None:
+    device, phone = await on_phone({"-p": RED}, wake_after_s=0.0)
+    phone.answers["dumpsys power"] = "mWakefulness=Asleep"
+    phone.lines.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("devices.android.screen._WAKE_DEADLINE_S", 0.05)
+        with pytest.raises(DeviceError, match="the screen stays off"):
+            await device.execute(Click(x=1, y=1))
+    assert "input keyevent KEYCODE_WAKEUP" in phone.lines
+    assert not any(line.startswith("input tap") for line in phone.lines)
