@@ -200,11 +200,12 @@ class LearnerConfig:
     def _check_roles(self) -> None:
         self._require(self.actor_history >= -1, "actor_history", "-1 (as the format keeps), 0 or more")
         if self.agent is AgentKind.FLAT and (self.planner_format or self.frozen_roles):
-            given = "planner_format" if self.planner_format else "freeze_planner or freeze_actor"
+            given = "planner_format" if self.planner_format else "a setting of planner and actor"
             raise ConfigError(f"{given} is set, but a flat agent has no planner; say --agent hierarchical")
         if len(self.frozen_roles) == 2:
             raise ConfigError(
-                "freeze_planner and freeze_actor are both set, so that nothing would be trained; set one"
+                "the planner and the actor are both left as they are (freeze_planner, freeze_actor, planner, "
+                "actor), so that nothing would be trained; leave one of them out"
             )
 
     def _require(self, condition: bool, name: str, expected: str) -> None:
@@ -247,6 +248,10 @@ class RLConfig(LearnerConfig):
             of the same task (RAPO).
         scale_informative: multiply advantages by all groups / groups with an advantage other than 0 (RAPO);
             use it with filter_std=-1, because the filter drops such groups before.
+        planner: another model that plans and stays as it is: a folder, a hub name, or an endpoint with the
+            model's name behind it (http://127.0.0.1:8000/v1#planner); empty lets `model` plan.
+        actor: another model that acts and stays as it is, likewise.
+        api_key_env: environment variable that holds the key of these endpoints.
         schedule: which role learns when, where an agent is hierarchical: simultaneous,
             alternating:planner=1,actor=1, staged:actor_updates=50, planner_only or actor_only.
         max_num_gen_batches: batches of groups sampled for one update before `on_exhausted` applies.
@@ -283,6 +288,9 @@ class RLConfig(LearnerConfig):
     max_solve_rate: float | None = None
     replay_successes: bool = False
     scale_informative: bool = False
+    planner: str = ""
+    actor: str = ""
+    api_key_env: str = ""
     schedule: str = "simultaneous"
     max_num_gen_batches: int = 10
     on_exhausted: OnExhausted = OnExhausted.RAISE
@@ -329,7 +337,13 @@ class RLConfig(LearnerConfig):
     @property
     def frozen_roles(self) -> frozenset[AgentRole]:
         """Roles whose responses are never learnt from."""
-        return super().frozen_roles | get_schedule(self.schedule).frozen
+        return super().frozen_roles | self.foreign_roles | get_schedule(self.schedule).frozen
+
+    @property
+    def foreign_roles(self) -> frozenset[AgentRole]:
+        """Roles that other models speak for."""
+        named = {AgentRole.PLANNER: self.planner, AgentRole.ACTOR: self.actor}
+        return frozenset(role for role, name in named.items() if name)
 
     def learning_roles(self, update: int) -> frozenset[AgentRole]:
         """Roles whose responses are learnt from in an update, counted from 0."""

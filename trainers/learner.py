@@ -472,11 +472,12 @@ def check_frozen_roles(config: LearnerConfig, model: VisionLanguageModel) -> Non
     Raises:
         ConfigError: so it is.
     """
-    if config.frozen_roles and not adapter_of_role(model.adapters):
-        frozen = " and ".join(f"freeze_{role.value}" for role in sorted(config.frozen_roles))
+    foreign = config.foreign_roles if isinstance(config, RLConfig) else frozenset()
+    own = sorted(role.value for role in config.frozen_roles - foreign)
+    if own and not adapter_of_role(model.adapters):
         raise ConfigError(
-            f"{frozen} is set, but planner and actor share all weights of {config.model}; set lora_rank, so "
-            "that each has an adapter of its own"
+            f"the {own[0]} is to stay as it is, but planner and actor share all weights of {config.model}; "
+            "set lora_rank, so that each has an adapter of its own"
         )
 
 
@@ -496,7 +497,9 @@ def load_learner_model(
     Raises:
         ConfigError: there is none, or bfloat16 is asked for where it cannot be computed.
     """
-    by_kind = ROLE_ADAPTERS if config.agent is AgentKind.HIERARCHICAL else (DEFAULT_ADAPTER,)
+    foreign = isinstance(config, RLConfig) and bool(config.foreign_roles)
+    two_roles = config.agent is AgentKind.HIERARCHICAL and not foreign
+    by_kind = ROLE_ADAPTERS if two_roles else (DEFAULT_ADAPTER,)
     keep_quiet_without_terminal()
     if not config.model:
         raise ConfigError("model is empty; set it to a checkpoint folder or a name on the hub")
@@ -512,7 +515,7 @@ def load_learner_model(
         vision_frozen=config.freeze_vision,
         gradient_checkpointing=config.gradient_checkpointing,
     )
-    if adapters is None and by_kind is not ROLE_ADAPTERS and adapter_of_role(model.adapters):
+    if adapters is None and config.agent is AgentKind.FLAT and adapter_of_role(model.adapters):
         raise ConfigError(
             f"{config.model} holds the adapters of a planner and an actor; train it with --agent "
             "hierarchical, or start from its base"

@@ -23,13 +23,14 @@ from gui_agent.errors import ConfigError
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
-from gui_agent.policy import Completion
+from gui_agent.policy import AgentRole, Completion, ImageBudget, Prompt, SampleKey, SamplingParams
 from trainers.checkpoint import TrainerState
 from trainers.config import OnExhausted, RLConfig
 from trainers.credit import Credit, ScoredGroup
 from trainers.learner import Learner
 from trainers.loop_metrics import sampling_metrics
 from trainers.metrics import Metrics, Stopwatch
+from trainers.partners import Partners
 from trainers.rapo import Rapo, warn_without_effect
 from trainers.rows import Row, image_names
 from trainers.run_folder import RunFolder
@@ -88,14 +89,34 @@ class TimedPolicy(TransformersPolicy):
         deterministic: bool = True,
         max_batch_rows: int = 256,
         adapter_of_role: Mapping[str, str] | None = None,
+        partners: Partners | None = None,
     ) -> None:
+        """As a `TransformersPolicy`; requests for the role of a partner are passed on to it."""
+        partners = partners or Partners()
         super().__init__(
             model,
             deterministic=deterministic,
             max_batch_rows=max_batch_rows,
             adapter_of_role=adapter_of_role,
+            lock_step=partners.lock_step,
         )
         self._stopwatch = stopwatch
+        self._partners = partners.by_role
+
+    @property
+    def image_budget(self) -> ImageBudget:
+        """How whoever acts resizes screenshots: coordinates are theirs."""
+        actor = self._partners.get(AgentRole.ACTOR.value)
+        return super().image_budget if actor is None else actor.image_budget
+
+    async def sample(
+        self, prompt: Prompt, *, n: int = 1, params: SamplingParams, key: SampleKey
+    ) -> Sequence[Completion]:
+        """Draw `n` continuations of one prompt, see `TransformersPolicy`."""
+        partner = self._partners.get(key.role)
+        if partner is not None:
+            return await partner.sample(prompt, n=n, params=params, key=key)
+        return await super().sample(prompt, n=n, params=params, key=key)
 
     def resume_at(self, version: int) -> None:
         """Go on with weights that were updated `version` times."""

@@ -9,6 +9,7 @@ from trainers.algorithms import configured_algorithm
 from trainers.config import FaultStrategy, OnlineConfig
 from trainers.loop import TrainResult
 from trainers.methods import open_method
+from trainers.partners import open_partners
 from trainers.requirements import check_algorithm, check_live_states, check_restorable
 from trainers.rewards import SAMPLING_LIMIT
 from trainers.rewards.requirements import check_live_reward, check_reward
@@ -49,8 +50,11 @@ async def train_online(
         await check_live_states(algorithm, devices, tasks[0])
     await check_restorable(algorithm, devices)
     retries = config.max_fault_retries if config.fault_strategy is FaultStrategy.RETRY else 0
-    async with open_method(config, build_agents=build_agents) as method:
-        training = Training.load(config, build_agents=method.build_agents)
+    async with (
+        open_partners(config) as partners,
+        open_method(config, build_agents=build_agents) as method,
+    ):
+        training = Training.load(config, build_agents=method.build_agents, partners=partners)
         source = TaskGroups(
             tasks,
             devices,

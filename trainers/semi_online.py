@@ -15,6 +15,7 @@ from trainers.algorithms import configured_algorithm, get_algorithm
 from trainers.config import SemiOnlineConfig
 from trainers.loop import TrainResult
 from trainers.methods import open_method
+from trainers.partners import open_partners
 from trainers.recordings import Recordings, read_recordings
 from trainers.requirements import check_algorithm, check_recorded_states
 from trainers.rewards import SAMPLING_LIMIT
@@ -55,8 +56,11 @@ async def train_semi_online(
     _check_thoughts(config, tasks)
     _check_subgoals(config, tasks)
     matcher = get_matcher(config.matcher)  # a mistake in its name should not cost the time of loading
-    async with open_method(config, build_agents=build_agents, matcher=matcher) as method:
-        training = Training.load(config, build_agents=method.build_agents)
+    async with (
+        open_partners(config) as partners,
+        open_method(config, build_agents=build_agents, matcher=matcher) as method,
+    ):
+        training = Training.load(config, build_agents=method.build_agents, partners=partners)
         source = replay_groups(
             config,
             tasks,

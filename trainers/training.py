@@ -19,6 +19,7 @@ from trainers.credit import Credit
 from trainers.learner import Learner, build_accelerator, check_frozen_roles, load_learner_model
 from trainers.loop import Evaluator, TimedPolicy, TrainingLoop, TrainResult
 from trainers.metrics import Stopwatch
+from trainers.partners import Partners
 from trainers.sources import GroupSource
 
 AgentFor = Callable[[Device], Agent]
@@ -52,7 +53,13 @@ class Training:
     stopwatch: Stopwatch
 
     @classmethod
-    def load(cls, config: RLConfig, *, build_agents: AgentBuilder | None = None) -> Self:
+    def load(
+        cls,
+        config: RLConfig,
+        *,
+        build_agents: AgentBuilder | None = None,
+        partners: Partners | None = None,
+    ) -> Self:
         """Load the model that `config` names.
 
         Raises:
@@ -61,7 +68,7 @@ class Training:
         config.agent_spec.check()  # a wrong name is told before the weights are read
         accelerator = build_accelerator(config)
         model = load_learner_model(config, accelerator=accelerator)
-        return cls.of(model, config, accelerator=accelerator, build_agents=build_agents)
+        return cls.of(model, config, accelerator=accelerator, build_agents=build_agents, partners=partners)
 
     @classmethod
     def of(
@@ -71,10 +78,12 @@ class Training:
         *,
         accelerator: Accelerator | None = None,
         build_agents: AgentBuilder | None = None,
+        partners: Partners | None = None,
     ) -> Self:
         """Train a model that is loaded already; its present weights are the reference.
 
-        Adapters named planner and actor speak for these roles, in sampling and in training.
+        Adapters named planner and actor speak for these roles, in sampling and in training; partners speak
+        for theirs in sampling.
 
         Raises:
             ConfigError: a role is to be frozen that shares its weights with the other.
@@ -88,6 +97,7 @@ class Training:
             deterministic=config.deterministic,
             max_batch_rows=config.max_batch_size,
             adapter_of_role={role.value: adapter for role, adapter in roles.items()},
+            partners=partners,
         )
         prompt_format = get_format(config.format, image_budget=policy.image_budget)
         return cls(

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from gui_agent.agent_spec import AgentFor, AgentKind, AgentSpec
 from gui_agent.device import DeviceFactory
 from gui_agent.errors import ConfigError
 from gui_agent.policies.batcher import LockStep
 from gui_agent.policies.by_role import PolicyByRole
-from gui_agent.policy import ImageBudget, Policy, SamplingParams
-
-if TYPE_CHECKING:
-    from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.opening import PolicySource, open_source
+from gui_agent.policies.transformers_roles import RoleFolder
+from gui_agent.policy import Policy, SamplingParams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +78,12 @@ class AgentOptions:
         if not self.model:
             raise ConfigError("no model: give --agent.model with a folder, a hub name or a served name")
         self.spec.check()
+        if self.kind is AgentKind.FLAT and not self.endpoint and RoleFolder.read(self.model):
+            raise ConfigError(
+                f"{self.model} holds the adapters of a planner and an actor, of which a flat agent would use "
+                "one; say --agent hierarchical"
+            )
+        _ = self.planner_source  # a name that is none is told here
 
     @property
     def params(self) -> SamplingParams:
@@ -98,17 +102,34 @@ class AgentOptions:
         )
 
     @property
-    def planner_options(self) -> AgentOptions:
-        """The same for the model that plans."""
-        if not self.planner.startswith(("http://", "https://")):
-            return replace(self, model=self.planner, endpoint="", planner="")
-        endpoint, _, name = self.planner.partition("#")
-        if not name:
-            raise ConfigError(
-                f"planner is {self.planner!r}; write the model's name at the endpoint behind it, as in "
-                "http://127.0.0.1:8000/v1#planner"
-            )
-        return replace(self, model=name, endpoint=endpoint, planner="")
+    def source(self) -> PolicySource:
+        """The model that acts."""
+        return PolicySource(
+            model=self.model,
+            endpoint=self.endpoint,
+            api_key_env=self.api_key_env,
+            image_factor=self.image_factor,
+            max_batch_size=self.max_batch_size,
+            device=self.device,
+            dtype=self.dtype,
+        )
+
+    @property
+    def planner_source(self) -> PolicySource | None:
+        """The model that plans, if it is another.
+
+        Raises:
+            ConfigError: it is an endpoint without the name of a model.
+        """
+        if not self.planner:
+            return None
+        return PolicySource.named(
+            self.planner,
+            api_key_env=self.api_key_env,
+            max_batch_size=self.max_batch_size,
+            device=self.device,
+            dtype=self.dtype,
+        )
 
 
 @asynccontextmanager
@@ -125,58 +146,16 @@ async def open_policy(options: AgentOptions, *, lock_step: bool = False) -> Asyn
     options.require_model()
     shared = LockStep()
     async with AsyncExitStack() as opened:
-        actor = await opened.enter_async_context(_open_one(options, lock_step, shared))
-        if not options.planner:
+        actor = await opened.enter_async_context(
+            open_source(options.source, deterministic=lock_step, lock_step=shared)
+        )
+        if options.planner_source is None:
             yield actor
             return
-        planner = await opened.enter_async_context(_open_one(options.planner_options, lock_step, shared))
+        planner = await opened.enter_async_context(
+            open_source(options.planner_source, deterministic=lock_step, lock_step=shared)
+        )
         yield PolicyByRole(actor=actor, planner=planner)
-
-
-@asynccontextmanager
-async def _open_one(options: AgentOptions, lock_step: bool, shared: LockStep) -> AsyncIterator[Policy]:
-    if options.endpoint:
-        from gui_agent.policies.openai_http import Endpoint, OpenAIPolicy
-
-        # An evaluation needs words only; where the server gives tokens they are recorded all the same.
-        endpoint = Endpoint(
-            base_url=options.endpoint,
-            model=options.model,
-            api_key_env=options.api_key_env,
-            require_tokens=False,
-        )
-        budget = ImageBudget.of_factor(options.image_factor) if options.image_factor else None
-        async with await OpenAIPolicy.connect(endpoint, image_budget=budget) as served:
-            yield served
-        return
-    from gui_agent.policies.transformers_loading import load_model
-    from gui_agent.policies.transformers_policy import TransformersPolicy
-
-    model = load_model(options.model, dtype=options.dtype, device=options.device)
-    policy = TransformersPolicy(
-        model,
-        deterministic=lock_step,
-        max_batch_rows=options.max_batch_size,
-        adapter_of_role=_roles(model, options),
-        lock_step=shared,
-    )
-    try:
-        yield policy
-    finally:
-        policy.close()
-
-
-def _roles(model: VisionLanguageModel, options: AgentOptions) -> dict[str, str]:
-    """Which adapter of a model speaks for which role."""
-    from gui_agent.policies.transformers_roles import adapter_of_role
-
-    roles = {role.value: adapter for role, adapter in adapter_of_role(model.adapters).items()}
-    if roles and options.kind is AgentKind.FLAT:
-        raise ConfigError(
-            f"{options.model} holds the adapters of a planner and an actor, of which a flat agent would use "
-            "one; say --agent hierarchical"
-        )
-    return roles
 
 
 def lock_step_devices(factory: DeviceFactory, policy: Policy) -> DeviceFactory:

@@ -81,6 +81,21 @@ def test_semi_online_and_online_train_both_roles(warm: Path, data: Path, tmp_pat
     assert both_roles_were_recorded(episodes(live / "trajectories"))
 
 
+@pytest.mark.parametrize("role", [AgentRole.PLANNER, AgentRole.ACTOR])
+def test_another_model_may_speak_for_a_role_that_is_not_trained(
+    role: AgentRole, warm: Path, base: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run("train", "semi-online", *LEARN, *SAMPLE, "--lora-rank", 2, "--model", base, f"--{role.value}", warm,
+        "--data", data, "--output-dir", out)  # fmt: skip
+    line = figures(out)
+    assert line["rows_frozen"] > 0
+    assert line["rows"] > 0
+    assert line["sampling/sampling_logp_difference/max"] < 1e-4
+    assert both_roles_were_recorded(episodes(out / "trajectories"))
+    assert (out / "model" / "config.json").is_file()  # one role was trained, and its adapter is merged
+
+
 def test_evaluation_and_collection_take_a_hierarchical_agent(
     warm: Path, base: Path, data: Path, tmp_path: Path
 ) -> None:

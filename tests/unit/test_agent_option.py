@@ -12,6 +12,7 @@ from gui_agent.cli.agents import AgentOptions
 from gui_agent.cli.config import load_command
 from gui_agent.cli.serve import Serve
 from gui_agent.errors import ConfigError
+from gui_agent.policies.opening import PolicySource
 from gui_agent.policies.transformers_roles import write_roles_file
 
 
@@ -39,12 +40,10 @@ def test_a_section_and_its_short_form_can_be_mixed(tmp_path: Path) -> None:
 
 def test_a_planner_of_its_own_is_a_folder_or_an_endpoint() -> None:
     options = AgentOptions(kind=AgentKind.HIERARCHICAL, model="actor", planner="folder/planner")
-    assert options.planner_options.model == "folder/planner"
+    assert options.planner_source == PolicySource(model="folder/planner")
     served = AgentOptions(kind=AgentKind.HIERARCHICAL, model="a", planner="http://127.0.0.1:8000/v1#big")
-    assert (served.planner_options.endpoint, served.planner_options.model) == (
-        "http://127.0.0.1:8000/v1",
-        "big",
-    )
+    assert served.planner_source == PolicySource(model="big", endpoint="http://127.0.0.1:8000/v1")
+    assert AgentOptions().planner_source is None
 
 
 def test_a_folder_of_roles_is_served_under_their_names(tmp_path: Path) -> None:

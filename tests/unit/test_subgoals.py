@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -148,7 +149,7 @@ def test_android_control_and_aitz_bring_subgoals(tmp_path: Path) -> None:
 
 
 def test_experts_actions_of_before_there_were_subgoals_are_read() -> None:
-    old = {"action": {"type": "click", "x": 1, "y": 2}, "boxes": [], "thought": None}
+    old: dict[str, Any] = {"action": {"type": "click", "x": 1, "y": 2}, "boxes": [], "thought": None}
     assert expert_from_dict(old).subgoal is None
     assert expert_to_dict(expert_from_dict(old)) == old
     named = ExpertAction(action=Finish(), subgoal="finish")
@@ -246,7 +247,7 @@ def test_a_frozen_role_keeps_its_adapter(model_dir: Path, tmp_path: Path) -> Non
         for adapter in model.adapters
     }
     assert moved == {"planner": True, "actor": False}
-    with pytest.raises(ConfigError, match="freeze_actor is set, but planner and actor share all weights"):
+    with pytest.raises(ConfigError, match="actor is to stay as it is, but planner and actor share"):
         train_sft(settings(model_dir, data, tmp_path / "shared", freeze_actor=True))
 
 
