@@ -236,10 +236,12 @@ class Connection:
         try:
             await self._serve(stream, service)
         except ConnectionRefusedError:
-            await self.refuse(stream)
+            pass  # of a socket on the phone; the host is told below
         except ConnectionError:
-            pass  # the host hung up; there is nobody to tell
+            return  # the host hung up; there is nobody to tell
         finally:
+            if stream.local_id in self._streams and not self._writer.transport.is_closing():
+                await self.refuse(stream)
             self.forget(stream)
 
     async def _write(self, header: Header, data: bytes) -> None:

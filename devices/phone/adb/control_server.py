@@ -172,6 +172,7 @@ async def _profile(daemon: AdbDaemon, name: str) -> None:
 
 _REQUESTS: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
     "reset": _reset, "wipe": _wipe, "check": _check, "expert": _expert, "note": _note,
-    "scroll_path": _scroll_path, "state": _state, "snapshot": _snapshot, "restore": _restore, "hold": _hold, "once": _once,
-    "inject": _inject, "tune": _tune, "clear": _clear, "counts": _counts, "profile": _profile,
+    "scroll_path": _scroll_path, "state": _state, "snapshot": _snapshot, "restore": _restore,
+    "hold": _hold, "once": _once, "inject": _inject, "tune": _tune, "clear": _clear,
+    "counts": _counts, "profile": _profile,
 }  # fmt: skip

@@ -110,7 +110,7 @@ class FaultInjector:
     def draw(self) -> None:
         """A call begins: perhaps one more fault waits."""
         if self._rate and self._random.random() < self._rate:
-            self.once(self._random.choice(self._kinds))
+            self._waiting[self._random.choice(self._kinds)] = 1  # one that waits already is not doubled
 
     def is_held(self, fault: Fault) -> bool:
         """Whether a fault lasts until it is cleared."""

@@ -56,7 +56,10 @@ class Call:
 
 
 Command = Callable[[Call], Awaitable[int]]
-"""Does the work and returns the exit code."""
+"""Does the work and returns the exit code.
+
+An `OSError` of the phone's files and a `ValueError` about a word become messages on standard error.
+"""
 
 Commands = Mapping[str, Command]
 """Commands by name."""

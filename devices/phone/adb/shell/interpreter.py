@@ -205,7 +205,14 @@ class Shell:
         except OSError as error:
             if error.filename is None:
                 raise  # the link to the host broke
-            return await call.fail(f"{name}: {error.filename}: {error.strerror}\n")
+            return await call.fail(f"{name}: {self._as_written(words, error)}: {error.strerror}\n")
+        except ValueError as error:  # a word that is no number, or no pattern, where one is needed
+            return await call.fail(f"{name}: bad argument: {error}\n")
+
+    def _as_written(self, words: Sequence[str], error: OSError) -> str:
+        """The path of an error as it stands on the command line."""
+        meant = self._path(str(error.filename))
+        return next((word for word in words[1:] if self._path(word) == meant), str(error.filename))
 
     async def _unknown(self, words: Sequence[str], streams: Streams) -> int:
         """A script among the phone's files, or nothing at all."""

@@ -190,9 +190,12 @@ async def stream_edit(call: Call) -> int:
     if len(parts) != 3:
         return await call.fail(f"sed: unsupported script '{script}'\n")
     expression = _expression(parts[0], fixed=False, extended=bool(options.flags & {"E", "r"}))
-    compiled, count = re.compile(expression), 0 if "g" in parts[2] else 1
+    count = 0 if "g" in parts[2] else 1
     for line in lines:
-        replaced, hits = compiled.subn(parts[1].replace("&", r"\g<0>"), line, count=count)
+        try:
+            replaced, hits = re.subn(expression, parts[1].replace("&", r"\g<0>"), line, count=count)
+        except (re.error, IndexError) as error:
+            return await call.fail(f"sed: bad pattern in '{script}': {error}\n")
         if "n" not in options.flags or (hits and "p" in parts[2]):
             await call.out(replaced + "\n")
     return 0
