@@ -1,9 +1,10 @@
 """How fast a phone behind the real adb server is seen and asked, beside adbutils.
 
-    python -m benchmarks.adb_capture [--rounds 60] [--serial SERIAL] [--json]
+    python -m benchmarks.adb_capture [--rounds 60] [--profile fast] [--serial SERIAL] [--json]
 
 The phone is a virtual one of 1080x2400 in a process of its own, on an adb server of its own; `--serial` takes
-a connected phone instead. The screen stands still. Calls are interleaved, one of each kind per round, and the
+a connected phone instead. It answers at once (`--profile phone` waits as long as phones do, which makes
+PNG the slow way). The screen stands still. Calls are interleaved, one of each kind per round, and the
 best of all rounds counts: the machine's own speed, whatever else runs on it.
 
     screenshot     decoded in memory: an RGB array on our side, whole or refused; a Pillow picture on
@@ -30,6 +31,7 @@ from devices.android.connection import AdbConnection
 from devices.android.server import AdbServer, find_adb
 from devices.phone.adb.android import Android
 from devices.phone.adb.daemon import AdbDaemon
+from devices.phone.adb.profiles import PROFILES, delay_profile
 from devices.phone.device import PhoneDevice
 from devices.phone.display import FULL_HD_DISPLAY
 from devices.phone.suites import phone_suite
@@ -37,24 +39,24 @@ from devices.phone.suites import phone_suite
 Call = Callable[[], Awaitable[object]]
 
 
-async def serve_phone() -> None:
+async def serve_phone(profile: str) -> None:
     """The virtual phone's process: one task's first screen, until this process is ended."""
     suite = phone_suite("phone")
     phone = PhoneDevice(FULL_HD_DISPLAY)
     await phone.reset(suite.task("create_note", 0))
-    daemon = AdbDaemon(Android(phone, serial="BENCH0"))
+    daemon = AdbDaemon(Android(phone, serial="BENCH0", profile=delay_profile(profile)))
     await daemon.start()
     print(daemon.address, flush=True)
     await asyncio.Event().wait()
 
 
 @contextlib.contextmanager
-def virtual_phone() -> Iterator[tuple[AdbServer, str]]:
+def virtual_phone(profile: str = "fast") -> Iterator[tuple[AdbServer, str]]:
     """An adb server on a free port, and the serial of a virtual phone on it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         server = AdbServer(port=probe.getsockname()[1])
-    command = [sys.executable, "-m", "benchmarks.adb_capture", "--serve"]
+    command = [sys.executable, "-m", "benchmarks.adb_capture", "--serve", "--profile", profile]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -116,18 +118,19 @@ async def measure(server: AdbServer, serial: str, rounds: int) -> dict[str, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--profile", default="fast", choices=sorted(PROFILES))
     parser.add_argument("--serial", default="", help="a connected phone instead of the virtual one")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        asyncio.run(serve_phone())
+        asyncio.run(serve_phone(arguments.profile))
         return
     if arguments.serial:
         server = AdbServer.from_environment()
         figures = asyncio.run(measure(server, arguments.serial, arguments.rounds))
     else:
-        with virtual_phone() as (server, serial):
+        with virtual_phone(arguments.profile) as (server, serial):
             figures = asyncio.run(measure(server, serial, arguments.rounds))
     shown = {name: round(value, 2) for name, value in figures.items()}
     if arguments.json:
