@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -28,6 +29,7 @@ from PIL import Image
 from devices.phone.adb.control import PhoneControl
 from devices.phone.adb.farm import FarmSettings, PhoneFarm
 from devices.phone.adb.faults import Fault
+from devices.phone.adb.own_server import answers
 from devices.phone.adb.packages import ADB_KEYBOARD, LATIN_KEYBOARD
 from devices.phone.adb.served import served_phones
 from devices.phone.device import PhoneDevice
@@ -618,6 +620,19 @@ def test_a_reboot_breaks_the_link_and_changes_the_boot_id(served: Served, phone:
     assert phone.app_current().package == "com.android.launcher3"
 
 
+def test_a_phone_and_the_adb_server_die_and_are_replaced(served: Served, phone: Any) -> None:
+    farm, serial = served.farm, served.farm.phones[1].serial
+    served.device(1).shell("touch /sdcard/old")
+    served.run(farm.stop_phone(serial))
+    eventually(lambda: farm.server.state_of(serial) != "device", "gone")
+    served.run(farm.restart_phone(serial))
+    assert served.device(1).shell("ls /sdcard/old 2>/dev/null; getprop ro.serialno") == "VP0002"
+    served.adb("kill-server")
+    eventually(lambda: not answers(farm.server.port), "the server ended")
+    served.run(farm.reconnect())
+    assert [served.device(number).shell("echo back") for number in (0, 1)] == ["back", "back"]
+
+
 def test_equal_seeds_meet_equal_faults(served: Served, phone: Any) -> None:
     control, seen = served.control(), []
     for _ in range(2):
@@ -629,6 +644,21 @@ def test_equal_seeds_meet_equal_faults(served: Served, phone: Any) -> None:
 
 
 # The command
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv (util-linux)")
+def test_killing_phone_serve_ends_its_adb_server(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gui_agent.cli.main", "phone", "serve", "--json"]
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    port = json.loads(process.stdout.readline())["adb_server_port"]
+    assert answers(port)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    eventually(lambda: not answers(port), "the adb server ended")
+    assert served_phones(port) == ()
 
 
 def test_phone_serve_ends_cleanly_and_leaves_nothing_behind(tmp_path: Path) -> None:

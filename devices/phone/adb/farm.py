@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,26 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from devices.android.server import AdbServer, find_adb, frame
+from devices.android.server import AdbServer
 from devices.phone.adb.android import Android
 from devices.phone.adb.control import PhoneControl
 from devices.phone.adb.control_server import ControlServer
-from devices.phone.adb.daemon import HOST, AdbDaemon
+from devices.phone.adb.daemon import AdbDaemon
+from devices.phone.adb.own_server import OwnAdbServer, answers, tell
 from devices.phone.adb.packages import APP_PACKAGES
 from devices.phone.adb.profiles import delay_profile
 from devices.phone.adb.served import ServedPhone
 from devices.phone.device import PhoneDevice, ScreenCache
 from devices.phone.display import QUICKSTART_DISPLAY, PhoneDisplay
 from devices.phone.suites import phone_suite
-from gui_agent.errors import ConfigError, DeviceError, DeviceTimeoutError
+from gui_agent.errors import ConfigError, DeviceError
 
-_SERVER_DEADLINE_S: Final = 20.0
 _CONNECT_DEADLINE_S: Final = 15.0
 _LOOK_AGAIN_S: Final = 0.02
-_TERMINATE_DEADLINE_S: Final = 5.0
-_NO_SEARCH: Final = {"ADB_USB": "0", "ADB_MDNS": "0", "ADB_EMU": "0", "ADB_LOCAL_TRANSPORT_MAX_PORT": "5554"}
-"""Keeps an adb server from looking for devices: it would list other people's, and takes seconds."""
-_LOG_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,95 +65,12 @@ class FarmSettings:
         phone_suite(self.suite)
 
 
-class OwnAdbServer:
-    """An adb server as a child process: it belongs to one farm and ends with it."""
-
-    def __init__(self, port: int, *, log_path: Path | None = None) -> None:
-        """Not started yet."""
-        self.server = AdbServer(port=port)
-        self._log_path = log_path
-        self._process: asyncio.subprocess.Process | None = None
-        self._home: tempfile.TemporaryDirectory[str] | None = None  # adb leaves keys and a file per port
-
-    @property
-    def pid(self) -> int:
-        """Of the server's process; 0 while there is none."""
-        return 0 if self._process is None else self._process.pid
-
-    async def start(self) -> None:
-        """Start it and wait until it answers.
-
-        Raises:
-            DependencyError: there is no adb program.
-            DeviceError: it ended at once.
-            DeviceTimeoutError: it does not answer.
-        """
-        command = [str(find_adb()), "-P", str(self.server.port), "nodaemon", "server"]
-        self._home = tempfile.TemporaryDirectory(prefix="gui-agent-adb-")
-        environment = {**os.environ, **_NO_SEARCH, "HOME": self._home.name}
-        log = asyncio.subprocess.DEVNULL if self._log_path is None else os.open(self._log_path, _LOG_FLAGS)
-        try:
-            # A session of its own: Ctrl-C must end the phones first, or the server would see them vanish.
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
-        finally:
-            if log >= 0:
-                os.close(log)
-        end_s = time.monotonic() + _SERVER_DEADLINE_S
-        while not _answers(self.server.port):
-            if self._process.returncode is not None:
-                raise DeviceError(f"`{' '.join(command)}` ended with exit code {self._process.returncode}")
-            if time.monotonic() > end_s:
-                await self.close()
-                raise DeviceTimeoutError(
-                    f"`{' '.join(command)}` did not listen in {_SERVER_DEADLINE_S:.0f} s"
-                )
-            await asyncio.sleep(_LOOK_AGAIN_S)
-
-    async def close(self) -> None:
-        """End it; calling it twice is fine."""
-        process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.terminate()
-            try:
-                async with asyncio.timeout(_TERMINATE_DEADLINE_S):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-        if self._home is not None:
-            self._home.cleanup()
-            self._home = None
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection((HOST, port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @dataclass(slots=True)
 class PhoneFarm:
     """Virtual phones behind an adb server; an async context manager.
 
         async with PhoneFarm(FarmSettings(num_phones=4)) as farm:
-            farm.server_port, [phone.serial for phone in farm.phones]
+            print(farm.server.port, [phone.serial for phone in farm.phones])
 
     Attributes:
         settings: what to serve.
@@ -174,6 +85,7 @@ class PhoneFarm:
     server: AdbServer = field(default_factory=AdbServer)
     _own_server: OwnAdbServer | None = None
     _control: ControlServer | None = None
+    _screens: ScreenCache = field(default_factory=ScreenCache)
 
     async def start(self) -> None:
         """Start the phones and connect them.
@@ -195,34 +107,70 @@ class PhoneFarm:
             self.server = AdbServer(port=self.settings.adb_server_port)
             await asyncio.to_thread(self.server.query, "host:version")
         else:
-            self._own_server = OwnAdbServer(free_port(), log_path=self.settings.log_path)
+            self._own_server = OwnAdbServer(log_path=self.settings.log_path)
             await self._own_server.start()
             self.server = self._own_server.server
-        screens = ScreenCache()
         for number in range(self.settings.num_phones):
-            await self._connect(await self._new_phone(number, screens))
+            daemon = self._new_phone(number)
+            await daemon.start()
+            names_emulators = self.settings.emulator_names
+            self.daemons[f"emulator-{daemon.port - 1}" if names_emulators else daemon.address] = daemon
         self.phones = [self._served(serial) for serial in self.daemons]
+        for serial in self.daemons:
+            await self.connect(serial)
 
-    async def _new_phone(self, number: int, screens: ScreenCache) -> AdbDaemon:
+    def _new_phone(self, number: int) -> AdbDaemon:
         settings, suite = self.settings, phone_suite(self.settings.suite)
-        phone = PhoneDevice(settings.display, popup_rate=settings.popup_rate, screens=screens)
+        phone = PhoneDevice(settings.display, popup_rate=settings.popup_rate, screens=self._screens)
         start = suite.task(suite.templates[0], number).plan.start
         phone.put(replace(start, popup_rate=settings.popup_rate or start.popup_rate))
         android = Android(phone, serial=f"VP{number + 1:04d}", profile=delay_profile(settings.profile))
-        daemon = AdbDaemon(android)
-        await daemon.start()
-        serial = f"emulator-{daemon.port - 1}" if settings.emulator_names else daemon.address
+        return AdbDaemon(android)
+
+    async def stop_phone(self, serial: str) -> None:
+        """End one phone as a crash does; the adb server shows it as offline.
+
+        Raises:
+            ConfigError: the farm has no phone of that serial.
+        """
+        self.control(serial)
+        await self.daemons[serial].close()
+
+    async def restart_phone(self, serial: str) -> None:
+        """Put a new phone in the place of one, under the same serial, and connect it.
+
+        Raises:
+            ConfigError: the farm has no phone of that serial.
+            DeviceError: the adb server does not take it.
+        """
+        await self.stop_phone(serial)
+        old = self.daemons[serial]
+        daemon = self._new_phone(list(self.daemons).index(serial))
+        await daemon.start(old.port)
         self.daemons[serial] = daemon
-        return daemon
+        await self.connect(serial)
 
-    def _serial(self, daemon: AdbDaemon) -> str:
-        return next(serial for serial, one in self.daemons.items() if one is daemon)
+    async def reconnect(self) -> None:
+        """Start the own adb server again if it has ended, and connect every phone that it does not list.
 
-    async def _connect(self, daemon: AdbDaemon) -> None:
-        """Let the adb server connect to a phone, and wait until it lists it as ready."""
-        serial, said = self._serial(daemon), ""
+        Raises:
+            DeviceError: the server does not take a phone.
+        """
+        if self._own_server is not None and not answers(self.server.port):
+            await self._own_server.start()
+        for serial in self.daemons:
+            if await asyncio.to_thread(self.server.state_of, serial) != "device":
+                await self.connect(serial)
+
+    async def connect(self, serial: str) -> None:
+        """Let the adb server connect to a phone, and wait until it lists it as ready.
+
+        Raises:
+            DeviceError: it does not.
+        """
+        daemon, said = self.daemons[serial], ""
         if self.settings.emulator_names:
-            await asyncio.to_thread(_tell, self.server.port, f"host:emulator:{daemon.port}")
+            await asyncio.to_thread(tell, self.server.port, f"host:emulator:{daemon.port}")
         else:
             said = await asyncio.to_thread(self.server.connect, daemon.address)
         end_s = time.monotonic() + _CONNECT_DEADLINE_S
@@ -277,7 +225,7 @@ class PhoneFarm:
 
     async def _disconnect(self, serial: str) -> None:
         """Let somebody else's adb server forget a phone, if the server still runs."""
-        if not self.settings.emulator_names and _answers(self.server.port):
+        if not self.settings.emulator_names and answers(self.server.port):
             await asyncio.to_thread(self.server.disconnect, serial)
 
     async def __aenter__(self) -> Self:
@@ -290,9 +238,3 @@ class PhoneFarm:
     ) -> None:
         """End everything."""
         await self.close()
-
-
-def _tell(port: int, request: str) -> None:
-    """Send a request that the adb server does not answer."""
-    with socket.create_connection((HOST, port), timeout=_CONNECT_DEADLINE_S) as connection:
-        connection.sendall(frame(request))
