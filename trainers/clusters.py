@@ -61,6 +61,13 @@ class TimeOrder:
     lasts: npt.NDArray[np.bool_]
 
     @property
+    def places(self) -> Codes:
+        """At each place of `rows`, how many rows of its rollout stand before it."""
+        begins = np.flatnonzero(self.starts)
+        every = np.arange(len(self.rows))
+        return every - begins[np.cumsum(self.starts) - 1] if len(every) else every
+
+    @property
     def backwards(self) -> list[Codes]:
         """Places that are followed by another of their rollout: those second to last, third to last, …"""
         ends = np.flatnonzero(self.lasts)

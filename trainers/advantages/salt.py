@@ -6,8 +6,7 @@ trajectories pass is merged; where they diverge, each keeps its own.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -18,10 +17,18 @@ from gui_agent.errors import ConfigError
 from trainers.advantages.anchors import AnchorOptions
 from trainers.advantages.grpo import GrpoAdvantage
 from trainers.advantages.rloo import RlooAdvantage
-from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, rollout_codes
-from trainers.advantages.states import SameState, StateClusters
+from trainers.advantages.rows import (
+    AdvantageTerms,
+    EstimatorRow,
+    HasTerms,
+    Rng,
+    group_codes,
+    rollout_codes,
+    step_numbers,
+)
+from trainers.advantages.states import SameState, alone_where, state_codes
 from trainers.advantages.terms import EpisodeTerm
-from trainers.clusters import Codes, cluster_codes
+from trainers.clusters import Codes, cluster_codes, time_order
 from trainers.config import Compat
 from trainers.normalisation import NormMode
 from trainers.returns import Floats
@@ -65,23 +72,33 @@ class SaltAdvantage(HasTerms):
 
     def edges(self, rows: Sequence[EstimatorRow]) -> Codes:
         """Numbers of the edges of the graph, shape (N,), in order of first appearance."""
-        groups: dict[Hashable, StateClusters] = {}
-        before: dict[Hashable, deque[str | None]] = {}
-        labels: list[Hashable] = [None] * len(rows)
-        for index in sorted(range(len(rows)), key=lambda index: rows[index].step):
-            row = rows[index]
-            group = (row.group_id, row.role)
-            states = groups.get(group) or groups.setdefault(group, StateClusters.empty(self.same))
-            past = before.setdefault((group, row.episode_id), self._no_past())
-            state = None if row.state_key is None else states.name_of(row.state_key)
-            after = None if row.next_state_key is None else states.name_of(row.next_state_key)
-            known = None not in (state, row.action_key, after) and None not in past
-            labels[index] = (group, tuple(past), state, row.action_key, after) if known else index
-            past.append(state)
-        return cluster_codes(labels)
+        groups = group_codes(rows)
+        both = state_codes(
+            np.concatenate([groups, groups]),
+            [*(row.state_key for row in rows), *(row.next_state_key for row in rows)],
+            self.same,
+        )
+        states, after = both[: len(rows)], both[len(rows) :]
+        past = self._past(rows, states)
+        edges = cluster_codes(groups, states, [row.action_key for row in rows], after, *past)
+        unknown = np.array([row.action_key is None for row in rows], dtype=bool)
+        for column in (states, after, *past):
+            unknown |= column == -1
+        return alone_where(unknown, edges)
 
-    def _no_past(self) -> deque[str | None]:
-        return deque(maxlen=None if self.history == -1 else self.history)
+    def _past(self, rows: Sequence[EstimatorRow], states_N: Codes) -> list[Codes]:
+        """The state 1, 2, … up to `history` steps before each row; -2 before the rollout began."""
+        order = time_order(rollout_codes(rows), step_numbers(rows))
+        ages = order.places
+        longest = int(ages.max()) if len(rows) else 0
+        reach = longest if self.history == -1 else min(self.history, longest)
+        past = []
+        for back in range(1, reach + 1):
+            column = np.full(len(rows), -2)
+            old = np.flatnonzero(ages >= back)
+            column[order.rows[old]] = states_N[order.rows[old - back]]
+            past.append(column)
+        return past
 
 
 def _mean_over_rollouts(values_N: Floats, edges_N: Codes, rollouts_N: Codes) -> Floats:

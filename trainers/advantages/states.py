@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from gui_agent.errors import ConfigError
 from trainers.advantages.rows import EstimatorRow, group_codes
@@ -95,19 +98,33 @@ class StateClusters:
         return key
 
 
+def state_codes(
+    groups_N: Codes, keys_N: Sequence[str | None], same: SameState | None = None
+) -> npt.NDArray[np.int64]:
+    """Numbers of the states of each group, shape (N,); -1 for an unknown state.
+
+    Args:
+        groups_N: the group of each key; keys of other groups mean other states.
+        keys_N: names of states, None if unknown.
+        same: joins states whose keys are not equal, see `StateClusters`; None compares keys exactly.
+    """
+    names: list[str | None] = list(keys_N)
+    if same is not None:
+        found: dict[int, StateClusters] = {}
+        for index, (group, key) in enumerate(zip(groups_N.tolist(), keys_N, strict=True)):
+            if key is not None:
+                states = found.get(group) or found.setdefault(group, StateClusters.empty(same))
+                names[index] = states.name_of(key)
+    known = np.array([key is not None for key in keys_N], dtype=bool)
+    return np.where(known, cluster_codes(groups_N, names), -1)
+
+
 def anchor_clusters(rows: Sequence[EstimatorRow], same: SameState | None = None) -> Codes:
     """Numbers of the states of siblings, shape (N,); a row of unknown state is alone."""
-    groups = group_codes(rows)
-    if same is None:
-        return cluster_codes(
-            groups, [index if row.state_key is None else row.state_key for index, row in enumerate(rows)]
-        )
-    found: dict[int, StateClusters] = {}
-    names: list[Hashable] = []
-    for index, (group, row) in enumerate(zip(groups.tolist(), rows, strict=True)):
-        if row.state_key is None:
-            names.append(index)
-            continue
-        states = found.get(group) or found.setdefault(group, StateClusters.empty(same))
-        names.append(states.name_of(row.state_key))
-    return cluster_codes(groups, names)
+    states = state_codes(group_codes(rows), [row.state_key for row in rows], same)
+    return alone_where(states < 0, states)
+
+
+def alone_where(alone_N: npt.NDArray[np.bool_], codes_N: Codes) -> Codes:
+    """The same clusters, some rows taken out of them and put into clusters of their own."""
+    return cluster_codes(codes_N, np.where(alone_N, np.arange(len(codes_N)), -1))
