@@ -10,6 +10,9 @@ text_input.py  text in any language
 ui_tree.py     the accessibility tree
 apps.py        apps by name
 device.py      all of it as a `Device`
+preflight.py   what a phone needs, checked and explained
+preparation.py settings changed for a while
+identity.py    one phone under two names
 tasks.py       what a task on a phone provides
 factory.py     phones, lent one at a time
 """

@@ -1,20 +1,22 @@
 """Pictures of the screen: the fastest honest way for each phone.
 
 `screencap` writes raw pixels, `screencap -p` a PNG. Raw is quick over a cable, where encoding on the phone
-is the slow part, and slow over a thin link; which one it is is measured once per phone. A picture counts
-only if it is whole: every row of a raw frame, or every chunk of a PNG with its checksum up to the end. What
-is not whole is taken again, and in the end it is a `CaptureError`: there is no picture to stand in for it.
+is the slow part, and slow over a thin link, where raw pixels squeezed by gzip come first; which one it is is
+measured once per phone. A picture counts only if it is whole: every row of a raw frame, or every chunk of a
+PNG with its checksum up to the end. What is not whole is taken again, and in the end it is a `CaptureError`:
+there is no picture to stand in for it.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import re
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -32,6 +34,7 @@ _WORDS_BEFORE_BYTES: Final = 4096
 """Warnings in front of a picture (phones with two displays) are shorter than this."""
 _RAW_HEADERS_BYTES: Final = (16, 12)  # with the colour space since Android 9, without it before
 _LARGEST_SIDE_PX: Final = 20_000
+_SLOW_RAW_S: Final = 0.15
 _SEVERAL_DISPLAYS: Final = b"[Warning] Multiple displays"
 _DISPLAY: Final = re.compile(r"Display (\d+) ")
 
@@ -58,6 +61,8 @@ class CaptureMode(StrEnum):
     """Whichever was faster when both were tried."""
     RAW = "raw"
     PNG = "png"
+    GZIP = "gzip"
+    """Raw, compressed on the phone; tried where raw is slow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +158,13 @@ class Capturer:
         raise AssertionError("tries is at least 1")
 
     async def _calibrated(self) -> Frame:
-        """Take both kinds, keep the faster one; a kind that does not work here is the slower one."""
+        """Take all kinds, keep the faster one; a kind that does not work here is the slower one."""
         took_s: dict[CaptureMode, float] = {}
         frame: Frame | None = None
         failure: DeviceError | None = None
-        for mode in (CaptureMode.PNG, CaptureMode.RAW):
+        for mode in (CaptureMode.PNG, CaptureMode.RAW, CaptureMode.GZIP):
+            if mode is CaptureMode.GZIP and took_s.get(CaptureMode.RAW, 0.0) < _SLOW_RAW_S:
+                break
             start_s = time.perf_counter()
             try:
                 frame = await self._once(mode)
@@ -176,21 +183,22 @@ class Capturer:
         return frame
 
     async def _once(self, mode: CaptureMode) -> Frame:
-        command = ["screencap", *(["-p"] if mode is CaptureMode.PNG else [])]
-        command += ["-d", self.display_id] if self.display_id else []
-        data = await self._connection.exec_out(command, timeout_s=self._timeout_s, buffer=self._buffer)
+        words = ["screencap", *(["-p"] if mode is CaptureMode.PNG else [])]
+        words += ["-d", self.display_id] if self.display_id else []
+        # gzip -1: the faster it is, the better; warnings would be squeezed into the stream.
+        line = " ".join(words) + (" 2>/dev/null | gzip -1" if mode is CaptureMode.GZIP else "")
+        data = await self._connection.exec_out(line, timeout_s=self._timeout_s, buffer=self._buffer)
         try:
             with data:  # the picture is a copy, so that the next one may use the buffer
                 assert isinstance(data.obj, bytearray)
                 self._buffer = data.obj
                 warned = bytes(data[: len(_SEVERAL_DISPLAYS)]) == _SEVERAL_DISPLAYS
-                frame = _png_frame(data) if mode is CaptureMode.PNG else _raw_frame(data)
+                frame = _FRAMES[mode](data)
         except _IncompleteError as error:
             remedy = (
                 "nothing stands in for a missing picture: check that the phone is on and the link whole with "
-                f" `gui-agent devices doctor {self._connection.serial}`"
+                f"`gui-agent devices doctor {self._connection.serial}`"
             )
-            line = " ".join(command)
             raise CaptureError(self._connection.message(line, str(error), remedy)) from error
         if warned and not self.display_id:
             self.display_id = await self._first_display()
@@ -213,6 +221,13 @@ def _raw_frame(data: memoryview) -> Frame:
         if header is not None:
             return header
     raise _IncompleteError(f"no raw picture in {len(data)} bytes, which begin {_quoted(data)}")
+
+
+def _gzip_frame(data: memoryview) -> Frame:
+    try:
+        return _raw_frame(memoryview(gzip.decompress(data)))
+    except (OSError, EOFError, zlib.error) as error:
+        raise _IncompleteError(f"no gzip of a picture in {len(data)} bytes ({error})") from error
 
 
 def _raw_header(data: memoryview) -> Frame | None:
@@ -284,6 +299,13 @@ def _line_starts(data: memoryview) -> Iterator[int]:
     yield 0
     head = bytes(data[:_WORDS_BEFORE_BYTES])
     yield from (index + 1 for index, byte in enumerate(head) if byte == 0x0A)
+
+
+_FRAMES: Final[Mapping[CaptureMode, Callable[[memoryview], Frame]]] = {
+    CaptureMode.RAW: _raw_frame,
+    CaptureMode.PNG: _png_frame,
+    CaptureMode.GZIP: _gzip_frame,
+}
 
 
 def _quoted(data: memoryview) -> str:

@@ -141,10 +141,10 @@ class AndroidDevice:
         self._task = None
         await self.screen.wake()
         self._info, self._shown_px = None, None
-        if self._channel is not None:
-            await self._channel.reset(task)
-        elif _is_android_task(task):
+        if _is_android_task(task):
             await task.set_up(self)
+        elif self._channel is not None:
+            await self._channel.reset(task)
         else:
             await self.go_home()
         self._task, self._unsettled = task, True
@@ -199,18 +199,18 @@ class AndroidDevice:
     async def check(self) -> Outcome:
         """Judge the task over a channel that the agent does not have."""
         task = self._current_task()
-        if self._channel is not None:
-            return await self._channel.check()
         if _is_android_task(task):
             return await task.check(self)
+        if self._channel is not None:
+            return await self._channel.check()
         return Outcome(verdict=Verdict.UNSCORED, detail="the task has no check on a real phone")
 
     async def next_expert_action(self) -> ExpertAction | None:
         """What an expert would do now; None if nothing is left to do, or there is no expert."""
         task = self._current_task()
-        if self._channel is not None:
-            return await self._channel.next_expert_action()
-        return await task.next_expert_action(self) if _is_android_task(task) else None
+        if _is_android_task(task):
+            return await task.next_expert_action(self)
+        return None if self._channel is None else await self._channel.next_expert_action()
 
     async def close(self) -> None:
         """Let go of the phone; calling it twice is fine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import warnings
 from collections import deque
@@ -15,14 +16,17 @@ from typing import Final, Self
 from devices.android.capture import Capturer
 from devices.android.connection import AdbConnection
 from devices.android.device import AndroidDevice, AndroidSettings, RestorableAndroidDevice
+from devices.android.identity import same_phones
 from devices.android.preparation import TemporarySettings
 from devices.android.server import READY, AdbServer, DeviceEntry, remedy_of
 from devices.android.tasks import TaskChannel
 from gui_agent.device import Restorable, TaskSource
-from gui_agent.errors import ConfigError, DeviceError
+from gui_agent.errors import ConfigError, DeviceError, DeviceTimeoutError
 
 _RECOVERY_DEADLINE_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 0.25
+_FIRST_REST_S: Final = 5.0
+_LONGEST_REST_S: Final = 120.0
 
 ChannelOf = Callable[[str], TaskChannel | None]
 """From a serial to the channel of a phone that can be set and judged around adb, or None."""
@@ -33,7 +37,7 @@ class AndroidFactory:
 
     A phone is checked when it is lent: it must be listed as ready and answer an echo in time. One that is
     not is reconnected for some seconds; if it does not come back, the lease fails with `DeviceError`, and
-    the phone goes to the end of the queue, so that another try gets another phone.
+    the phone is left alone for a while, longer each time, as long as there are others.
 
     The first lease of a real phone keeps its screen on and switches its animations off; `close` puts that
     back. Close the factory, or use it as an async context manager.
@@ -69,6 +73,8 @@ class AndroidFactory:
         self._channel_of = channel_of
         self._idle = deque(self.serials)
         self._free = asyncio.Semaphore(len(self.serials))
+        self._num_failures: dict[str, int] = {}
+        self._rests_until_s: dict[str, float] = {}
         self._capturers: dict[str, Capturer] = {}
         self._prepared: dict[str, TemporarySettings] = {}
 
@@ -85,15 +91,32 @@ class AndroidFactory:
             DeviceError: the phone whose turn it is does not answer.
         """
         async with self._free:
-            serial = self._idle.popleft()
+            serial = self._next_idle()
             try:
-                device = await self._device(serial)
+                try:
+                    device = await self._device(serial)
+                except DeviceError:
+                    self._rest(serial)
+                    raise
+                self._num_failures.pop(serial, None)
                 try:
                     yield device
                 finally:
                     await device.close()
             finally:
                 self._idle.append(serial)
+
+    def _next_idle(self) -> str:
+        """The phone that waits longest, those that failed a moment ago last."""
+        now_s = time.monotonic()
+        serial = min(self._idle, key=lambda one: max(0.0, self._rests_until_s.get(one, 0.0) - now_s))
+        self._idle.remove(serial)
+        return serial
+
+    def _rest(self, serial: str) -> None:
+        self._num_failures[serial] = self._num_failures.get(serial, 0) + 1
+        rest_s = min(_LONGEST_REST_S, _FIRST_REST_S * 2 ** (self._num_failures[serial] - 1))
+        self._rests_until_s[serial] = time.monotonic() + rest_s
 
     async def close(self) -> None:
         """Put the settings of the phones back; calling it twice is fine."""
@@ -139,7 +162,7 @@ class AndroidFactory:
 
 
 async def make_ready(
-    connection: AdbConnection, *, was_seen: bool = False, timeout_s: float = _RECOVERY_DEADLINE_S
+    connection: AdbConnection, *, was_seen: bool = False, timeout_s: float | None = None
 ) -> None:
     """Wait until a phone has booted and takes commands; one on the network is connected again if it was lost.
 
@@ -147,13 +170,14 @@ async def make_ready(
         connection: the phone.
         was_seen: it was there before, so that it may come back by itself: after a restart of the adb server
             the phones on USB take some seconds.
-        timeout_s: how long it may take to come back; a phone that wants an authorisation is not waited for.
+        timeout_s: how long it may take to come back, some seconds by default; a phone that wants an
+            authorisation is not waited for.
 
     Raises:
         DeviceError: it did not come back, with its state and what to do.
     """
     server, serial = connection.server, connection.serial
-    end_s = time.monotonic() + timeout_s
+    end_s = time.monotonic() + (_RECOVERY_DEADLINE_S if timeout_s is None else timeout_s)
     while True:
         state = await asyncio.to_thread(server.state_of, serial)
         if state == READY:
@@ -167,16 +191,19 @@ async def make_ready(
         if state == "absent" and not (was_seen or _is_address(serial)):
             break
         if state in ("absent", "offline") and _is_address(serial):
-            await asyncio.to_thread(_reconnect, server, serial, state)
+            left_s = max(_LOOK_AGAIN_S, end_s - time.monotonic())
+            await asyncio.to_thread(_reconnect, server, serial, state, left_s)
         await asyncio.sleep(_LOOK_AGAIN_S)
     shown = "is not connected" if state == "absent" else f"is {state}"
     raise DeviceError(connection.message("adb devices", f"the phone {shown}", remedy_of(state)))
 
 
-def _reconnect(server: AdbServer, serial: str, state: str) -> None:
+def _reconnect(server: AdbServer, serial: str, state: str, timeout_s: float) -> None:
+    """Ask for a new connection; the next look at the phone's state says whether there is one."""
     if state == "offline":
         server.disconnect(serial)
-    server.connect(serial)
+    with contextlib.suppress(DeviceTimeoutError):
+        server.connect(serial, timeout_s=timeout_s)
 
 
 def _is_address(serial: str) -> bool:
@@ -188,11 +215,11 @@ def android_devices(which: str, suite: TaskSource) -> AndroidFactory:
     """The phones that "all" or "SERIAL,SERIAL" names.
 
     Args:
-        which: "all" (also ""): every phone that is ready now; else serials with commas between.
+        which: "all" (also ""): every phone that is ready now, each once; else serials with commas between.
         suite: what will run on them; any suite may.
 
     Raises:
-        ConfigError: a serial is written twice.
+        ConfigError: a phone is named twice.
         DeviceError: there is no phone, or one that is named is not connected or not ready.
     """
     server = AdbServer.from_environment()
@@ -201,10 +228,15 @@ def android_devices(which: str, suite: TaskSource) -> AndroidFactory:
         serials = [entry.serial for entry in entries if entry.ready]
         if not serials:
             raise DeviceError(_nothing_ready(server, entries))
+        twice = same_phones(serials, server)
+        serials = [serial for serial in serials if serial not in twice]
     else:
         serials = [serial.strip() for serial in which.split(",") if serial.strip()]
         for serial in serials:
             _check_named(serial, server, entries)
+        ready = {entry.serial for entry in entries if entry.ready}
+        for serial, other in same_phones([one for one in serials if one in ready], server).items():
+            raise ConfigError(f"{serial} and {other} are the same phone; name one of them")
     # Imported here: a run on real phones needs no virtual one.
     from devices.phone.adb.control import find_control
 

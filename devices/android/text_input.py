@@ -24,6 +24,8 @@ from gui_agent.errors import DeviceError
 _CHUNK_CHARACTERS: Final = 400
 _SWITCH_DEADLINE_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.1
+_SEEN_DEADLINE_S: Final = 1.0
+_BROADCAST_TRIES: Final = 2
 _RESULT: Final = re.compile(r"Broadcast completed: result=(-?\d+)")
 
 
@@ -139,12 +141,31 @@ class TextInput:
         previous = await self._current_keyboard()
         try:
             await self._select(keyboard.component)
-            await self._broadcast(keyboard, text)
+            return await self._broadcast_until_seen(keyboard, text, before)
         finally:
             if previous and previous != keyboard.component:
                 # Also when the caller was cancelled: a person's keyboard must come back.
                 await asyncio.shield(self._connection.shell(["ime", "set", previous]))
-        return await self._verified(text, before)
+
+    async def _broadcast_until_seen(
+        self, keyboard: BroadcastKeyboard, text: str, before: UiNode | None
+    ) -> str | None:
+        """A keyboard takes a moment to start; until then a broadcast to it changes nothing."""
+        shown = ""
+        for _ in range(_BROADCAST_TRIES):
+            await self._broadcast(keyboard, text)
+            end_s = time.monotonic() + _SEEN_DEADLINE_S
+            while True:
+                after = (await read_ui_tree(self._connection)).focused_field()
+                if before is None or after is None or after.password or after.resource != before.resource:
+                    return None  # the phone does not show what is in the field
+                if after.text != before.text:
+                    return None  # an app may write what was typed in another form
+                shown = after.text
+                if time.monotonic() > end_s:
+                    break
+                await asyncio.sleep(_LOOK_AGAIN_S)
+        return f"the field shows {shown[:80]!r} after typing {text[:80]!r}: it does not take this text"
 
     async def _broadcast(self, keyboard: BroadcastKeyboard, text: str) -> None:
         encoded = base64.b64encode(text.encode()).decode()
@@ -160,15 +181,6 @@ class TextInput:
                     "start the phone again, or install the keyboard again",
                 )
             )
-
-    async def _verified(self, text: str, before: UiNode | None) -> str | None:
-        """Compare the field with what was typed, where the phone shows it."""
-        after = (await read_ui_tree(self._connection)).focused_field()
-        if before is None or after is None or after.password or after.resource != before.resource:
-            return None
-        if text in after.text or (after.text != before.text and len(after.text) > len(before.text)):
-            return None  # an app may write what was typed in another form
-        return f"the field shows {after.text[:80]!r} after typing {text[:80]!r}: it does not take this text"
 
     async def _current_keyboard(self) -> str:
         text = await self._connection.check_shell("settings get secure default_input_method")

@@ -19,14 +19,16 @@ from devices.android import (
     AndroidGoal,
     AndroidSettings,
 )
+from devices.android.capture import CaptureMode
 from devices.android.preflight import CheckStatus, Preflight
 from devices.android.server import find_adb
 from devices.phone.adb.android import Android
 from devices.phone.adb.daemon import AdbDaemon
-from devices.phone.adb.farm import PhoneFarm
+from devices.phone.adb.farm import FarmSettings, PhoneFarm
 from devices.phone.adb.faults import Fault
 from devices.phone.device import PhoneDevice
 from devices.phone.suites import phone_suite
+from devices.registry import resolve_devices, resolve_suite
 from gui_agent.actions import (
     Action,
     Answer,
@@ -49,6 +51,7 @@ from gui_agent.actions import (
 from gui_agent.cli.main import main
 from gui_agent.device import StopReason, Verdict
 from gui_agent.errors import CaptureError, ConfigError, DeviceError, DeviceTimeoutError
+from trajectories.collect import CollectStats, collect_episodes, demonstrator_for, group_jobs
 
 FAST = AndroidSettings(timeout_s=3.0, settle_timeout_s=0.0, prepare=False)
 GOAL = AndroidGoal(goal="look around")
@@ -107,8 +110,8 @@ async def tap(device: AndroidDevice, name: str) -> None:
 
 
 async def test_pictures_of_both_kinds_are_those_of_the_phone_itself(virtual: Served) -> None:
-    for mode in ("raw", "png", "auto"):
-        settings = AndroidSettings(prepare=False, capture=mode)  # type: ignore[arg-type]
+    for mode in CaptureMode:
+        settings = AndroidSettings(prepare=False, capture=mode)
         async with started(virtual, settings) as device:
             seen = await device.observe()
             assert seen.screenshot == (await virtual.phone.observe()).screenshot
@@ -232,8 +235,8 @@ async def test_a_capture_that_lies_black_is_no_picture(virtual: Served) -> None:
 
 async def test_words_before_a_picture_are_skipped(virtual: Served) -> None:
     virtual.android.faults.hold(Fault.MULTI_DISPLAY)
-    for mode in ("raw", "png"):
-        settings = AndroidSettings(prepare=False, capture=mode)  # type: ignore[arg-type]
+    for mode in (CaptureMode.RAW, CaptureMode.PNG, CaptureMode.GZIP):
+        settings = AndroidSettings(prepare=False, capture=mode)
         async with started(virtual, settings) as device:
             seen = await device.observe()
             assert seen.screenshot == (await virtual.phone.observe()).screenshot
@@ -291,6 +294,59 @@ async def test_phones_that_are_not_ready_say_what_to_do(virtual: Served) -> None
     with pytest.raises(DeviceError, match=r"adb devices.*is unauthorized"):
         async with virtual.factory().lease():
             raise AssertionError("an unauthorised phone was lent")
+
+
+async def test_devices_by_name(
+    virtual: Served, adb_server: AdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(adb_server.port))
+    suite = resolve_suite("android/Switch Wi-Fi on")
+    assert suite.task("goal", 3).goal == "Switch Wi-Fi on"
+    factory = await asyncio.to_thread(resolve_devices, f"android:{virtual.serial}", suite)
+    async with factory.lease() as device:
+        await device.reset(suite.task("goal", 0))
+        assert (await device.check()).verdict is Verdict.UNSCORED
+        # A task whose check needs another world is done, and never scored, on a phone without a channel.
+        await device.reset(phone_suite().task("set_switch", 0))
+        assert (await device.check()).verdict is Verdict.UNSCORED
+    other = f"localhost:{virtual.daemon.port}"  # the same phone a second time
+    await asyncio.to_thread(adb_server.connect, other)
+    try:  # in a thread, as this loop must answer for the phone meanwhile
+        assert (await asyncio.to_thread(resolve_devices, "android:all", suite)).capacity == 1
+        with pytest.raises(ConfigError, match="are the same phone"):
+            await asyncio.to_thread(resolve_devices, f"android:{virtual.serial},{other}", suite)
+    finally:
+        await asyncio.to_thread(adb_server.disconnect, other)
+    with pytest.raises(ConfigError, match="named twice"):
+        await asyncio.to_thread(resolve_devices, f"android:{virtual.serial},{virtual.serial}", suite)
+    with pytest.raises(DeviceError, match=rf"phone nope.*is not connected.*{virtual.serial} \(device\)"):
+        resolve_devices("android:nope", suite)
+    await asyncio.to_thread(adb_server.disconnect, virtual.serial)
+    with pytest.raises(DeviceError, match="lists no phone; plug the phone in"):
+        resolve_devices("android:all", suite)
+    with pytest.raises(ConfigError, match="write what to do"):
+        resolve_suite("android/")
+
+
+async def test_an_episode_without_its_phone_is_tried_on_another(
+    adb_server: AdbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.android.factory._RECOVERY_DEADLINE_S", 0.5)
+    settings = FarmSettings(num_phones=2, adb_server_port=adb_server.port)
+    async with PhoneFarm(settings) as farm:
+        serials = [phone.serial for phone in farm.phones]
+        factory = AndroidFactory(serials, server=adb_server, channel_of=farm.control)
+        jobs = group_jobs([phone_suite().task("set_switch", seed) for seed in range(6)])
+        await farm.control(serials[0]).hold(Fault.OFFLINE)
+        stats = CollectStats()
+        records = [
+            record
+            async for record in collect_episodes(jobs, factory, demonstrator_for, stats=stats, concurrency=1)
+        ]
+        verdicts = [record.trajectory.outcome.verdict for record in records]
+        assert verdicts == [Verdict.SUCCESS] * 6
+        assert stats.faults >= 1
+        assert stats.lost == 0
 
 
 async def test_unknown_phones_and_wrong_names(adb_server: AdbServer) -> None:
