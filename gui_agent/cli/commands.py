@@ -39,13 +39,14 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.data:Convert",
         summary="convert recorded data sets into a trajectory store",
     ),
+    "data subgoals": Entry(
+        target="gui_agent.cli.subgoals:Subgoals",
+        summary="write an instruction to every step of recorded trajectories",
+    ),
     "train grounding": Entry(
         target="gui_agent.cli.train:Grounding",
         summary="teach a model to point at what an instruction names",
     ),
-    "data subgoals": Entry(
-        target="gui_agent.cli.subgoals:Subgoals",
-        summary="write an instruction to every step of recorded trajectories",
     "train sft": Entry(
         target="gui_agent.cli.train:Sft",
         summary="imitate the expert actions of recorded trajectories",
