@@ -164,6 +164,16 @@ def test_unknown_commands_fail_as_on_android(phone: Any) -> None:
     assert result.returncode == 127
 
 
+def test_somebody_types_at_a_prompt(served: Served, phone: Any) -> None:
+    typed = b"cd /sdcardX\x7f\rX=5\recho $X '\r echo bad\x03pwd\rfalse\rexit\r"
+    done = served.adb("shell", "-tt", data=typed)
+    shown = done.stdout.decode()
+    assert "vphone:/storage/emulated/0 # pwd\r\n/storage/emulated/0\r\n" in shown
+    assert "no closing quote" in shown
+    assert done.returncode == 1
+    assert served.adb("shell", "-T", data=b"echo from a script; exit 6").returncode == 6
+
+
 def test_many_shells_at_once(served: Served, phone: Any) -> None:
     answers: dict[int, str] = {}
 
@@ -555,6 +565,17 @@ def test_faults_of_pictures_and_dumps(served: Served, phone: Any) -> None:
     assert phone.sync.exists("/sdcard/ui.xml")  # the stale file that clients must not read
     served.run(control.once(Fault.INPUT_DENIED))
     assert "INJECT_EVENTS" in phone.shell("input tap 5 5")
+
+
+def test_a_window_that_forbids_captures_is_black_until_it_is_left(served: Served, phone: Any) -> None:
+    phone.app_start("com.example.notes")
+    served.run(served.control().once(Fault.SECURE))
+    assert phone.screenshot(error_ok=False).convert("L").getextrema() == (0, 0)
+    assert re.search(r"fl=.* SECURE", phone.shell("dumpsys window"))
+    assert any(n.get("content-desc") == "new note" or n.get("text") == "new note" for n in nodes(phone))
+    phone.keyevent("HOME")
+    assert phone.screenshot(error_ok=False).convert("L").getextrema()[1] > 0
+    assert " SECURE" not in phone.shell("dumpsys window")
 
 
 def test_a_dialog_of_an_app_that_does_not_respond(served: Served, phone: Any) -> None:

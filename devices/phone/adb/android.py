@@ -18,7 +18,7 @@ from typing import Final
 from devices.phone.adb.faults import Fault, FaultInjector
 from devices.phone.adb.filesystem import FileSystem
 from devices.phone.adb.packages import (
-    ADB_KEYBOARD,
+    KEYBOARDS,
     LATIN_KEYBOARD,
     SYSTEM_UI,
     Package,
@@ -30,7 +30,7 @@ from devices.phone.adb.profiles import PROFILES, DelayProfile
 from devices.phone.apps.settings import is_on, with_switch
 from devices.phone.device import PhoneDevice
 from devices.phone.display import PhoneDisplay
-from devices.phone.state import SYSTEM, Page, PhoneState, go_home, push
+from devices.phone.state import LAUNCHER, SYSTEM, Page, PhoneState, go_home, push
 from devices.phone.tasks.task import PhoneTask
 from gui_agent.actions import Action
 from gui_agent.device import ActionResult
@@ -93,6 +93,7 @@ class Android:
         sensor_rotation: quarter turns by which the phone is held, 0 to 3.
         physical_display: the screen as it was made; `wm size` may override it.
         clipboard: text that was copied.
+        secure_app: the app that forbids captures while it is in front; "" for none.
         all_selected: the whole text of the focused field is marked.
         touched_at: where `input motionevent DOWN` put a finger that is still there.
         log: recent lines of logcat.
@@ -126,6 +127,7 @@ class Android:
         self.awake = True
         self.sensor_rotation = 0
         self.clipboard = ""
+        self.secure_app = ""
         self.all_selected = False
         self.touched_at: tuple[float, float] | None = None
         self.log: deque[str] = deque(maxlen=_NUM_LOG_LINES)
@@ -193,6 +195,7 @@ class Android:
         await self.phone.reset(task)
         self.awake = True
         self.sensor_rotation = 0
+        self.secure_app = ""
         self.all_selected = False
         self.touched_at = None
 
@@ -224,6 +227,11 @@ class Android:
             self.sensor_rotation = 1
         if self.faults.take(Fault.SCREEN_OFF):
             self.awake = False
+        front = self.state.foreground_app
+        if front != self.secure_app:
+            self.secure_app = ""
+        if front != LAUNCHER and self.faults.take(Fault.SECURE):
+            self.secure_app = front
 
     def show_not_responding(self) -> None:
         """Put the dialog of an app that does not respond in front, unless the settings hide it."""
@@ -256,7 +264,7 @@ class Android:
     @property
     def keyboards(self) -> tuple[str, ...]:
         """All input methods that are installed."""
-        return tuple(one for one in (LATIN_KEYBOARD, ADB_KEYBOARD) if one.split("/")[0] in self.packages)
+        return tuple(one for one in KEYBOARDS if one.split("/")[0] in self.packages)
 
     @property
     def enabled_keyboards(self) -> tuple[str, ...]:
@@ -288,6 +296,11 @@ class Android:
             return self.sensor_rotation
         fixed = system.get("user_rotation", "0")
         return int(fixed) % 4 if fixed.isdecimal() else 0
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the window in front forbids captures."""
+        return bool(self.secure_app) and self.state.foreground_app == self.secure_app
 
     @property
     def display(self) -> PhoneDisplay:

@@ -159,6 +159,7 @@ async def _tune(daemon: AdbDaemon, **numbers: float | None) -> None:
 async def _clear(daemon: AdbDaemon) -> None:
     daemon.android.faults.clear()
     daemon.android.sensor_rotation = 0
+    daemon.android.secure_app = ""
     await daemon.end_outage()
 
 

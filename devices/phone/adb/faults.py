@@ -30,6 +30,8 @@ class Fault(StrEnum):
     """An answer trickles."""
     BLACK_FRAME = "black_frame"
     """A complete screenshot without anything on it."""
+    SECURE = "secure"
+    """The app in front forbids captures (FLAG_SECURE): its screen is black until it is left."""
     MULTI_DISPLAY = "multi_display"
     """screencap warns about several displays before the picture."""
     IDLE_STATE = "idle_state"

@@ -68,6 +68,9 @@ APP_PACKAGES: Final[Mapping[str, Package]] = {
 
 LATIN_KEYBOARD: Final = "com.android.inputmethod.latin/.LatinIME"
 ADB_KEYBOARD: Final = "com.android.adbkeyboard/.AdbIME"
+UIAUTOMATOR_KEYBOARD: Final = "com.github.uiautomator/.AdbKeyboard"
+KEYBOARDS: Final = (LATIN_KEYBOARD, ADB_KEYBOARD, UIAUTOMATOR_KEYBOARD)
+"""Input methods that the phone has where their packages are installed; the last must be installed first."""
 FRAMEWORK: Final = "android"
 SYSTEM_UI: Final = "com.android.systemui"
 _SERVICES: Final = (

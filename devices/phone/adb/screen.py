@@ -56,8 +56,8 @@ def letterbox(android: Android) -> Letterbox:
 
 
 async def capture(android: Android) -> Screenshot:
-    """The picture that `screencap -p` gives: black while the screen is off."""
-    if not android.awake or android.faults.take(Fault.BLACK_FRAME):
+    """The picture that `screencap -p` gives: black while the screen is off or its window is secure."""
+    if not android.awake or android.is_secure or android.faults.take(Fault.BLACK_FRAME):
         return Screenshot.from_image(Image.new("RGB", android.size_px))
     upright = (await android.phone.observe()).screenshot
     if android.rotation % 2 == 0:

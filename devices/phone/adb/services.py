@@ -13,6 +13,7 @@ from devices.phone.adb.screen import capture, framebuffer_header, rgba
 from devices.phone.adb.shell.interpreter import Shell, Streams
 from devices.phone.adb.shell.io import Sink, Source
 from devices.phone.adb.shell.table import COMMANDS
+from devices.phone.adb.shell.terminal import run_terminal
 from devices.phone.adb.shell_v2 import FramedInput, FramedOutput, FrameId, send_exit
 from devices.phone.adb.sync import SyncSession
 
@@ -57,21 +58,28 @@ class PlainInput(Source):
 
 
 async def shell(request: Request) -> None:
-    """`shell:LINE` with one stream for all, or `shell,v2:LINE` with framed streams and exit code."""
+    """`shell:LINE` with one stream for all, or `shell,v2:LINE` with framed streams and exit code.
+
+    Without a line it is a terminal, or with `raw` a script on standard input.
+    """
     android, stream = request.android, request.stream
     await android.delay(android.profile.shell_ms)
+    plain = PlainOutput(stream)
+    streams = Streams(stdin=PlainInput(stream), stdout=plain, stderr=plain)
+    framed = "v2" in request.options
+    if framed:
+        streams = Streams(
+            stdin=FramedInput(stream),
+            stdout=FramedOutput(stream, FrameId.STDOUT),
+            stderr=FramedOutput(stream, FrameId.STDERR),
+        )
     interpreter = Shell(android, COMMANDS)
-    line = request.argument or "sh"
-    if "v2" not in request.options:
-        output = PlainOutput(stream)
-        await interpreter.run(line, Streams(stdin=PlainInput(stream), stdout=output, stderr=output))
-        return
-    streams = Streams(
-        stdin=FramedInput(stream),
-        stdout=FramedOutput(stream, FrameId.STDOUT),
-        stderr=FramedOutput(stream, FrameId.STDERR),
-    )
-    await send_exit(stream, await interpreter.run(line, streams))
+    if request.argument or "raw" in request.options or request.name == "exec":
+        code = await interpreter.run(request.argument or "sh", streams)
+    else:
+        code = await run_terminal(interpreter, streams.stdin, streams.stdout)
+    if framed:
+        await send_exit(stream, code)
 
 
 async def abb_exec(request: Request) -> None:

@@ -1,7 +1,7 @@
-"""Broadcasts that the test keyboard listens to: text of any script, deletion, editor actions.
+"""Broadcasts that test keyboards listen to: text of any script, deletion, editor actions.
 
 `am broadcast -a ADB_INPUT_B64 --es msg <base64 of UTF-8>` writes the text where the focus is. It works
-only while the keyboard is the one in use, as with the real one.
+only while the keyboard is the one in use, as with the real ones.
 
 Source: the broadcasts that ADBKeyBoard (github.com/senzhk/ADBKeyBoard) and uiautomator2's keyboard document.
 """
@@ -13,7 +13,7 @@ import binascii
 from typing import Final
 
 from devices.phone.adb.android import Android
-from devices.phone.adb.packages import ADB_KEYBOARD
+from devices.phone.adb.packages import ADB_KEYBOARD, UIAUTOMATOR_KEYBOARD
 from devices.phone.adb.shell.input import erase
 from devices.phone.adb.shell.intent import Intent
 from gui_agent.actions import Button, SystemButton, TypeText
@@ -32,9 +32,10 @@ async def keyboard_broadcast(android: Android, intent: Intent) -> int | None:
     action, extras = intent.action, intent.extras
     if not action.startswith(("ADB_INPUT_", "ADB_CLEAR_", "ADB_EDITOR_", "ADB_KEYBOARD_")):
         return None
-    if android.keyboard != ADB_KEYBOARD or not android.awake:
+    listens = UIAUTOMATOR_KEYBOARD if action.startswith("ADB_KEYBOARD_") else ADB_KEYBOARD
+    if android.keyboard != listens or not android.awake:
         return _NOT_HEARD
-    result = _DONE if action.startswith("ADB_KEYBOARD_") else _NOT_HEARD
+    result = _DONE if listens == UIAUTOMATOR_KEYBOARD else _NOT_HEARD
     match action:
         case "ADB_INPUT_B64":
             await _write(android, _decoded(extras.get("msg", "")))
