@@ -12,8 +12,8 @@ from trainers.schedule import get_schedule
 def turns(text: str, updates: int = 6) -> str:
     """One letter per update: p, a, or b for both."""
     schedule = get_schedule(text)
-    names = {(AgentRole.PLANNER,): "p", (AgentRole.ACTOR,): "a"}
-    return "".join(names.get(tuple(schedule.roles(update)), "b") for update in range(updates))
+    names = {frozenset({AgentRole.PLANNER}): "p", frozenset({AgentRole.ACTOR}): "a"}
+    return "".join(names.get(schedule.roles(update), "b") for update in range(updates))
 
 
 @pytest.mark.parametrize(
