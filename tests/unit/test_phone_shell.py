@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 import pytest
 
@@ -104,6 +105,7 @@ def test_what_lines_print(android: Android, line: str, printed: str | None) -> N
         ("echo a; )", "/system/bin/sh: syntax error: unexpected ')'\n", 1),
         ("if true", "/system/bin/sh: syntax error: unexpected 'EOF'\n", 1),
         ("cat /none", "cat: /none: No such file or directory\n", 1),
+        ("cat < /sdcard/none", "/system/bin/sh: can't open /sdcard/none: No such file or directory\n", 1),
         ("cat < /none", "/system/bin/sh: can't open /none: No such file or directory\n", 1),
         ("echo > /none/file", "/system/bin/sh: can't open /none/file: No such file or directory\n", 1),
         ("rm /sdcard", "rm: /sdcard: is directory\n", 1),
@@ -131,6 +133,72 @@ def test_what_fails_says_so_as_android_does(android: Android, line: str, message
     result = run(android, line)
     assert result.err.startswith(message)
     assert result.code == code
+
+
+_ANDROID_ENV: Final = """
+am force-stop com.android.settings
+am stack list | grep -E visible=true
+am task lock 14
+am broadcast -a com.example.SET_GRPC --ei port 8554 --es host 10.0.2.2
+am start -S -W -n com.android.settings/com.android.settings.Settings
+am start -W -a android.intent.action.SENDTO -d sms:123
+am stack remove 14
+input keyevent KEYCODE_ENDCALL
+input keycombination 113 29 && input keyevent 67
+input text a%sb
+input draganddrop 10 100 90 100 4000
+settings list secure | grep theme_customization_overlay_packages
+settings list global
+settings put system show_touches 1
+settings reset secure trusted_defaults
+settings delete global no_proxy
+settings put secure enabled_accessibility_services a/b:c/d
+pm list packages
+pm list features
+pm clear -f com.android.settings
+pm clear com.android.providers.contacts
+pm grant com.example.notes android.permission.READ_CONTACTS
+appops set com.example.notes android:system_alert_window allow
+dumpsys input | grep -E 'SurfaceOrientation|InputDeviceOrientation'
+dumpsys input | grep PhysicalWidth
+dumpsys input | grep logicalFrame
+dumpsys window | grep mCurrentRotation
+dumpsys telephony.registry | grep mCallState=0
+dumpsys activity recents
+service check activity | grep found
+service call alarm 3 s16 UTC
+logcat -b all -c
+logcat -v epoch -d *:S
+svc wifi enable
+svc bluetooth disable
+su 0 iptables -w -A OUTPUT -j DROP
+monkey -p com.android.settings -candroid.intent.category.LAUNCHER 1
+monkey -p com.android.settings 1
+getprop ro.build.version.sdk
+content query --uri content://sms/inbox
+content delete --uri content://call_log/calls
+content delete --uri content://media/external/downloads
+wm size 120x240 && wm size reset
+whoami
+uiautomator dump /sdcard/window_dump.xml && cat /sdcard/window_dump.xml
+date +%s
+su 0 date 101515302023.00
+mkdir -p /sdcard/a/b; ls -ll -au /sdcard/a; ls -1 /sdcard
+cd /sdcard/Music && find . -mindepth 1 -type f -delete
+cp -a /sdcard/Music /sdcard/c; chmod 777 -R /sdcard/c; chmod -R 777 /sdcard/c
+echo text > /sdcard/f; chcon u:object_r:x:s0 /sdcard/f; restorecon -RD /sdcard
+rm -r /sdcard/Music; rm -rf /sdcard/nothing
+ime list -s -a | grep LatinIME
+cmd input_method list | wc -l
+cmd uimode night yes
+"""
+"""Lines that AndroidEnv and AndroidWorld send, one each."""
+
+
+@pytest.mark.parametrize("line", _ANDROID_ENV.strip().splitlines())
+def test_lines_of_android_env_and_android_world_succeed(android: Android, line: str) -> None:
+    result = run(android, line)
+    assert (result.code, result.err) == (0, "")
 
 
 def test_a_script_that_calls_itself_ends(android: Android) -> None:

@@ -231,18 +231,24 @@ class Shell:
     async def _redirected(self, redirects: Sequence[Redirect], streams: Streams) -> Streams:
         for redirect in redirects:
             target = await self._text(redirect.target, streams)
-            if redirect.operator == "<":
-                data = self.android.files.read(self._path(target)) if target != "/dev/null" else b""
-                streams = replace(streams, stdin=Bytes(data))
-            elif redirect.operator in (">&", "<&") and target.isdecimal():
-                sink = streams.stderr if target == "2" else streams.stdout
-                streams = _with_output(streams, redirect.descriptor, sink)
-            else:
-                sink = self._file(target, append=redirect.operator == ">>")
-                streams = _with_output(streams, redirect.descriptor, sink)
-                if redirect.operator in ("&>", ">&"):
-                    streams = replace(streams, stderr=sink)
+            try:
+                streams = self._with(streams, redirect, target)
+            except OSError as error:
+                error.filename = target  # as it was written, not as it was resolved
+                raise
         return streams
+
+    def _with(self, streams: Streams, redirect: Redirect, target: str) -> Streams:
+        """The streams with one of them redirected."""
+        if redirect.operator == "<":
+            data = self.android.files.read(self._path(target)) if target != "/dev/null" else b""
+            return replace(streams, stdin=Bytes(data))
+        if redirect.operator in (">&", "<&") and target.isdecimal():
+            sink = streams.stderr if target == "2" else streams.stdout
+            return _with_output(streams, redirect.descriptor, sink)
+        sink = self._file(target, append=redirect.operator == ">>")
+        streams = _with_output(streams, redirect.descriptor, sink)
+        return replace(streams, stderr=sink) if redirect.operator in ("&>", ">&") else streams
 
     def _path(self, target: str) -> str:
         return self.android.files.resolve(target, self.folder)
