@@ -135,11 +135,16 @@ class PhoneControl:
         *,
         drop_after_bytes: int | None = None,
         slow_bytes_per_s: float | None = None,
+        hang_s: float | None = None,
         outage_s: float | None = None,
     ) -> None:
-        """Change how faults go; None leaves a number as it is."""
+        """Change how faults go, see `FaultInjector`; None leaves a number as it is."""
         await self._ask(
-            "tune", drop_after_bytes=drop_after_bytes, slow_bytes_per_s=slow_bytes_per_s, outage_s=outage_s
+            "tune",
+            drop_after_bytes=drop_after_bytes,
+            slow_bytes_per_s=slow_bytes_per_s,
+            hang_s=hang_s,
+            outage_s=outage_s,
         )
 
     async def clear(self) -> None:

@@ -148,7 +148,7 @@ async def _inject(daemon: AdbDaemon, rate: float, kinds: list[str], seed: int) -
 
 async def _tune(daemon: AdbDaemon, **numbers: float | None) -> None:
     for name, number in numbers.items():
-        if name not in ("drop_after_bytes", "slow_bytes_per_s", "outage_s"):
+        if name not in ("drop_after_bytes", "slow_bytes_per_s", "hang_s", "outage_s"):
             raise ConfigError(f"faults have no number {name!r}")
         if number is not None:
             if number < 0:

@@ -152,7 +152,8 @@ class AdbDaemon:
             return
         self.android.suffer()
         if faults.take(Fault.HANG):
-            await asyncio.Event().wait()  # until the host hangs up
+            await asyncio.sleep(faults.hang_s)  # adb does not tell when its client gave up waiting
+            return
         stream.bytes_per_s = self.android.profile.bytes_per_s
         if faults.take(Fault.SLOW_LINK):
             stream.bytes_per_s = faults.slow_bytes_per_s

@@ -54,6 +54,7 @@ class FaultInjector:
     Attributes:
         drop_after_bytes: how much of an answer still arrives before a `DROP`.
         slow_bytes_per_s: speed of a `SLOW_LINK`.
+        hang_s: after so long without an answer a `HANG` ends with a refusal.
         outage_s: how long a drawn `OFFLINE` or `UNAUTHORIZED` lasts.
         counts: how often each fault has happened.
     """
@@ -62,6 +63,7 @@ class FaultInjector:
         """No faults."""
         self.drop_after_bytes = 2000
         self.slow_bytes_per_s = 20_000.0
+        self.hang_s = 60.0
         self.outage_s = 1.0
         self.counts: Counter[Fault] = Counter()
         self._held: set[Fault] = set()
