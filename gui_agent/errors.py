@@ -8,6 +8,7 @@
     │   └── ReplayError        a trajectory cannot be replayed as a world
     ├── DeviceError            the world broke, not the agent (also RuntimeError)
     │   ├── DeviceTimeoutError a deadline passed (also TimeoutError)
+    │   ├── NoDeviceError      no device is left to lend, and none will come back
     │   └── CaptureError       no honest screenshot could be taken
     ├── PolicyError            a model or model server failed (also RuntimeError)
     │   └── ImageTokenError    image placeholders and image features disagree
@@ -49,6 +50,10 @@ class DeviceError(GuiAgentError, RuntimeError):
 
 class DeviceTimeoutError(DeviceError, TimeoutError):
     """A device did not answer before its deadline."""
+
+
+class NoDeviceError(DeviceError):
+    """No device is left to lend, and none will come back: trying again is of no use."""
 
 
 class CaptureError(DeviceError):

@@ -15,7 +15,7 @@ from typing import Any
 
 from gui_agent.agent import Agent, DemonstratorAgent, EpisodeContext
 from gui_agent.device import Demonstrator, Device, DeviceFactory, Outcome, StopReason, Task, Verdict
-from gui_agent.errors import ConfigError, DeviceError
+from gui_agent.errors import ConfigError, DeviceError, NoDeviceError
 from trajectories.episode import StepCallback, run_episode
 from trajectories.records import EpisodeRecord, Trajectory
 
@@ -110,6 +110,7 @@ async def collect_episodes(
 
     Raises:
         ConfigError: a number is below 1.
+        NoDeviceError: all devices were given up; the episodes that still run are cancelled.
         PolicyError: a model failed; the episodes that still run are cancelled.
     """
     if concurrency < 1 or max_attempts < 1:
@@ -138,6 +139,8 @@ async def collect_episodes(
                     observe_end=observe_end,
                     on_step=on_step,
                 )
+        except NoDeviceError:
+            raise  # no later episode would find one either
         except DeviceError as error:  # the lease itself failed: there was never a device
             return _no_device(job, labels, error)
 

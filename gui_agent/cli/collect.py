@@ -14,6 +14,7 @@ from typing import Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from devices.farm.status import status_beside
 from devices.registry import resolve_suite
 from eval.live import evaluation_tasks, training_tasks
 from gui_agent.agent import Agent
@@ -111,7 +112,7 @@ class Collect:
     async def _run(self) -> int:
         source = resolve_suite(self.suite)
         make_folder(self.output, "output")
-        async with open_devices(self.devices, source) as factory:
+        async with open_devices(self.devices, source, status_path=status_beside(self.output)) as factory:
             if not self.agent.model:
                 return await self._collect(source, factory, demonstrator_for, "oracle")
             async with open_policy(self.agent) as policy:

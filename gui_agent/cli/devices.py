@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
-from devices.registry import resolve_devices
-from gui_agent.device import Closeable, DeviceFactory, TaskSource
+from devices.farm.opening import farm_for
+from gui_agent.device import DeviceFactory, TaskSource
 
 _DEFAULT_DEVICES: Final = {"phone": "phone:64", "miniwob": "browser:2", "android": "android:all"}
 
@@ -19,19 +20,19 @@ def default_devices(suite: str) -> str:
 
 
 @asynccontextmanager
-async def open_devices(devices: str, suite: TaskSource) -> AsyncIterator[DeviceFactory]:
-    """The factory of that name, ended at the end.
+async def open_devices(
+    devices: str, suite: TaskSource, *, status_path: Path | None = None
+) -> AsyncIterator[DeviceFactory]:
+    """A farm of the devices of that name, ended at the end.
 
     Args:
         devices: such as phone:4, browser:2 or android:SERIAL; empty takes the default of the suite's world.
         suite: what will run on them.
+        status_path: where the farm writes how it is doing, for `gui-agent farm status`; None writes nothing.
 
     Raises:
         ConfigError: there is no such world, or the suite does not run there.
+        DeviceError: a device that is named is not there.
     """
-    factory = resolve_devices(devices or default_devices(suite.suite), suite)
-    try:
-        yield factory
-    finally:
-        if isinstance(factory, Closeable):
-            await factory.close()
+    async with farm_for(devices or default_devices(suite.suite), suite, status_path=status_path) as farm:
+        yield farm

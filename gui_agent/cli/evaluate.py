@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from devices.farm.status import STATUS_FILE
 from devices.registry import resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score
 from eval.oracles import Oracle, agent_with_oracle
@@ -209,7 +210,8 @@ class EvalRun:
     async def _live(self, play: Play, episodes: Path) -> dict[str, Any]:
         suite = resolve_suite(self.suite)
         tasks = self._tasks(suite)
-        async with open_devices(self.devices, suite) as factory:
+        status = self.output_dir / STATUS_FILE
+        async with open_devices(self.devices, suite, status_path=status) as factory:
             records = await play(tasks, factory, "live")
         unseen = self._unseen(record.trajectory for record in records)
         _keep(episodes, records)

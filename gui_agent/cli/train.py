@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devices.farm.status import STATUS_FILE
 from devices.registry import draw_labelled_screens, resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
 from gui_agent.agent_spec import AgentSpec
@@ -347,5 +348,6 @@ class Online(OnlineConfig):
         make_folder(self.output_dir, "output_dir")
         suite = resolve_suite(self.suite)
         hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
-        async with open_devices(self.devices, suite) as factory:
+        status = self.output_dir / STATUS_FILE
+        async with open_devices(self.devices, suite, status_path=status) as factory:
             return await train_online(self, tasks=self._tasks(suite), devices=factory, evaluator_for=hook)

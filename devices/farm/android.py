@@ -1,0 +1,174 @@
+"""Units of phones and emulators that an adb server lists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from devices.android.connection import AdbConnection
+from devices.android.device import AndroidSettings
+from devices.android.factory import AndroidFactory, ChannelOf, make_ready
+from devices.android.server import AdbServer
+from devices.farm.source import Identity, Unit
+from gui_agent.device import Device
+from gui_agent.errors import DeviceError
+
+_WHO_ARE_YOU: Final = "echo ready; getprop ro.serialno; cat /proc/sys/kernel/random/boot_id"
+
+Restart = Callable[[], Awaitable[bool]]
+
+
+async def who_answers(connection: AdbConnection, *, timeout_s: float) -> Identity:
+    """Ask a phone for an echo and its own id, in one command.
+
+    Raises:
+        DeviceError: it does not answer.
+    """
+    result = await connection.shell(_WHO_ARE_YOU, timeout_s=timeout_s)
+    ready, serial, boot = [*result.text.splitlines(), "", "", ""][:3]
+    if ready.strip() != "ready":
+        raise DeviceError(connection.message("echo ready", f"answered {result.text[:80]!r}"))
+    return Identity(device=serial.strip() or connection.serial, boot=boot.strip())
+
+
+class AndroidUnit:
+    """One phone behind adb.
+
+    Args:
+        serial: as the server lists it.
+        server: the adb server.
+        settings: how it is driven.
+        channel_of: finds the channel of a phone of ours.
+        restart: starts the phone anew and waits for it; None leaves phones alone, which is right for those
+            that somebody owns.
+        probe_timeout_s: for the echo.
+        ready_timeout_s: how long it may take to come back after a reconnect or a restart.
+    """
+
+    def __init__(
+        self,
+        serial: str,
+        server: AdbServer,
+        *,
+        settings: AndroidSettings | None = None,
+        channel_of: ChannelOf | None = None,
+        restart: Restart | None = None,
+        probe_timeout_s: float = 3.0,
+        ready_timeout_s: float = 15.0,
+    ) -> None:
+        """Nothing is sent before the first call."""
+        self.name = serial
+        self._server = server
+        self._settings = settings or AndroidSettings()
+        self._factory = AndroidFactory(
+            [serial], server=server, settings=self._settings, channel_of=channel_of
+        )
+        self._restart = restart
+        self._probe_timeout_s = probe_timeout_s
+        self._ready_timeout_s = ready_timeout_s
+        self._connection = self._new_connection()
+
+    def _new_connection(self) -> AdbConnection:
+        return AdbConnection(self.name, server=self._server, timeout_s=self._settings.timeout_s)
+
+    async def probe(self) -> Identity:
+        """An echo with the phone's serial number and the id of its boot."""
+        return await who_answers(self._connection, timeout_s=self._probe_timeout_s)
+
+    def lease(self) -> AbstractAsyncContextManager[Device]:
+        """The phone."""
+        return self._factory.lease()
+
+    async def reconnect(self) -> None:
+        """Let the adb server take up the link anew, and wait until the phone takes commands."""
+        self._connection = self._new_connection()  # what it can do is asked anew, too
+        host, colon, port = self.name.rpartition(":")
+        if host and colon and port.isdecimal():
+            # A link may look alive on the server's side only; so it is dropped first.
+            await asyncio.to_thread(self._server.disconnect, self.name)
+            await asyncio.to_thread(self._server.connect, self.name)
+        else:
+            await asyncio.to_thread(self._server.query, "host:reconnect-offline")
+        await make_ready(self._connection, was_seen=True, timeout_s=self._ready_timeout_s)
+
+    async def restart(self) -> bool:
+        """Start the phone anew, if it is one of those that may be."""
+        if self._restart is None or not await self._restart():
+            return False
+        self._connection = self._new_connection()
+        await make_ready(self._connection, was_seen=True, timeout_s=self._ready_timeout_s)
+        return True
+
+    async def close(self) -> None:
+        """Put the phone's settings back."""
+        await self._factory.close()
+
+
+class AndroidSource:
+    """Phones of an adb server.
+
+    Args:
+        name: for people: "android:all".
+        serials: the phones to begin with.
+        server: the adb server.
+        settings: how they are driven.
+        channel_of: finds the channel of a phone of ours.
+        joins: phones that are plugged in later become part of the farm.
+        probe_timeout_s: for the echo of a phone.
+    """
+
+    def __init__(
+        self,
+        serials: Sequence[str],
+        *,
+        name: str = "android",
+        server: AdbServer | None = None,
+        settings: AndroidSettings | None = None,
+        channel_of: ChannelOf | None = None,
+        joins: bool = False,
+        probe_timeout_s: float = 3.0,
+    ) -> None:
+        """Nothing is sent before the start."""
+        self.name = name
+        self._serials = tuple(serials)
+        self._server = server or AdbServer.from_environment()
+        self._settings = settings
+        self._channel_of = channel_of
+        self._joins = joins
+        self._probe_timeout_s = probe_timeout_s
+        self._used: set[str] = set()
+        self._given_up: set[str] = set()
+
+    async def start(self) -> Sequence[Unit]:
+        """One unit for each serial."""
+        return [self._unit(serial) for serial in self._serials]
+
+    async def scan(self) -> Sequence[Unit]:
+        """Phones that were plugged in, and those that were given up and take commands again."""
+        if not self._joins and not self._given_up:
+            return ()
+        entries = await asyncio.to_thread(self._server.devices)
+        ready = {entry.serial for entry in entries if entry.ready}
+        fresh = ready - self._used if self._joins else set()
+        return [self._unit(serial) for serial in sorted(fresh | (ready & self._given_up))]
+
+    async def replace(self, unit: Unit) -> Unit | None:
+        """There is no other phone, but this one may be repaired."""
+        self._given_up.add(unit.name)
+        return None
+
+    async def close(self) -> None:
+        """The adb server is not ours; it stays."""
+
+    def _unit(self, serial: str) -> AndroidUnit:
+        self._used.add(serial)
+        self._given_up.discard(serial)
+        return AndroidUnit(
+            serial,
+            self._server,
+            settings=self._settings,
+            channel_of=self._channel_of,
+            probe_timeout_s=self._probe_timeout_s,
+        )
