@@ -37,6 +37,8 @@ class StopReason(StrEnum):
     TIME_LIMIT = "time_limit"
     DEVICE_FAULT = "device_fault"
     """The world broke; the episode must not be scored."""
+    LOOP = "loop"
+    """The agent did the same in the same state again and again."""
     USER = "user"
 
 

@@ -76,7 +76,7 @@ async def run_episode(
     track_progress: bool = True,
     observe_end: bool = True,
     on_step: StepCallback | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    should_stop: Callable[[], bool | StopReason] | None = None,
 ) -> EpisodeRecord:
     """Run one episode and return everything that happened in it.
 
@@ -92,7 +92,8 @@ async def run_episode(
         track_progress: ask the task's check after every step; turn off where checking is slow.
         observe_end: look once more after the last step, so that its effect is known.
         on_step: called after every step, for live views.
-        should_stop: asked before every step; true ends the episode with `StopReason.USER`.
+        should_stop: asked before every step; true ends the episode with `StopReason.USER`, a reason with
+            that one.
 
     Returns:
         The trajectory and the pictures it names. After a device fault the steps up to the fault are
@@ -186,11 +187,11 @@ class _Episode:
         limit: int,
         deadline: float | None,
         on_step: StepCallback | None,
-        should_stop: Callable[[], bool] | None,
+        should_stop: Callable[[], bool | StopReason] | None,
     ) -> StopReason:
         while True:
-            if should_stop is not None and should_stop():
-                return StopReason.USER
+            if should_stop is not None and (wanted := should_stop()):
+                return wanted if isinstance(wanted, StopReason) else StopReason.USER
             if len(self.steps) >= limit:
                 return StopReason.STEP_LIMIT
             if deadline is not None and time.perf_counter() >= deadline:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from devices.phone.apps.registry import APP_DATA_TYPES
 from devices.phone.display import QUICKSTART_DISPLAY, PhoneDisplay
 from devices.phone.drawing import draw
+from devices.phone.goal import PhoneGoal, phone_goal
 from devices.phone.layout import Layout
 from devices.phone.state import PhoneState, state_from_json, state_key, state_to_json
 from devices.phone.suites import phone_task
@@ -78,7 +79,7 @@ class PhoneDevice:
         self.display = display
         self._popup_rate = popup_rate
         self._screens = screens or ScreenCache()
-        self._task: PhoneTask | None = None
+        self._task: PhoneTask | PhoneGoal | None = None
         self._state: PhoneState | None = None
         self._shown: Layout | None = None
         self._finished = False
@@ -119,11 +120,11 @@ class PhoneDevice:
         Raises:
             DeviceError: the task belongs to another world.
         """
-        if not isinstance(task, PhoneTask):
+        if not isinstance(task, PhoneTask | PhoneGoal):
             raise DeviceError(
                 f"task {task.task_id!r} is no task of the virtual phone; take one from a phone suite"
             )
-        start = task.plan.start
+        start = task.plan.start if isinstance(task, PhoneTask) else task.start
         if self._popup_rate is not None:
             start = replace(start, popup_rate=self._popup_rate)
         self._task = task
@@ -159,7 +160,8 @@ class PhoneDevice:
         """Whether the goal is reached; progress is the share of the expert's way that is behind."""
         state, plan = self.state, self._plan()
         if plan is None:
-            return Outcome(verdict=Verdict.UNSCORED, detail="no task was set")
+            detail = "no task was set" if self._task is None else "a goal in words has no check"
+            return Outcome(verdict=Verdict.UNSCORED, detail=detail)
         if plan.done(state):
             return Outcome(verdict=Verdict.SUCCESS, progress=1.0, detail="the goal is reached")
         if self._num_needed_at_start is None:
@@ -179,7 +181,7 @@ class PhoneDevice:
         return expert_action(plan, self.state, self.display, self.shown())
 
     def _plan(self) -> Plan | None:
-        return None if self._task is None else self._task.plan
+        return self._task.plan if isinstance(self._task, PhoneTask) else None
 
     async def snapshot(self) -> PhoneSnapshot:
         """The phone and its task, to be restored on any phone with the same display."""
@@ -195,7 +197,8 @@ class PhoneDevice:
         """
         state = state_from_json(snapshot.state, APP_DATA_TYPES)
         if self._task is None or self._task.task_id != snapshot.task_id:
-            self._task = phone_task(snapshot.task_id) if snapshot.task_id else None
+            name = snapshot.task_id
+            self._task = (phone_goal(name) or phone_task(name)) if name else None
             self._num_needed_at_start = None
         self._finished = snapshot.finished
         self._set(state)

@@ -31,6 +31,10 @@ class Entry:
 
 
 COMMANDS: Final[dict[str, Entry]] = {
+    "run": Entry(
+        target="gui_agent.cli.run:Run",
+        summary="do one thing on one device, watched in the terminal",
+    ),
     "collect": Entry(
         target="gui_agent.cli.collect:Collect",
         summary="run an agent or an oracle on devices and store the trajectories",
