@@ -23,18 +23,12 @@ TINY = TinyModelConfig(
     macro_tokens=("click 28 60", "click 84 164", "finish success", "button home"),
 )  # fmt: skip
 LEARN = ("--agent", "hierarchical", "--format", COMPACT, "--device", "cpu", "--learning-rate", "1e-3")
-SAMPLE = ("--num-generations", "2", "--max-completion-length", "3", "--max-updates", "1",
+SAMPLE = ("--num-generations", "2", "--max-completion-length", "16", "--max-updates", "1",
           "--filter-std", "-1", "--groups-per-update", "2", "--num-mini-batches", "1")  # fmt: skip
 
 
 def run(*arguments: object) -> None:
     assert main([str(argument) for argument in arguments]) == 0
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    return build_tiny_model(TINY, ["tap settings", "turn on wifi", "plan"], folder, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +39,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose two roles share all weights and now and then say something useful."""
+    folder = tmp_path_factory.mktemp("tiny")
+    build_tiny_model(TINY, ["tap settings", "turn on wifi", "plan"], folder / "random", seed=0)
+    run("train", "sft", *LEARN, "--model", folder / "random", "--data", data, "--max-steps", 30,
+        "--rows-per-step", 12, "--no-thoughts", "--learning-rate", "1e-2", "--output-dir", folder / "sft")  # fmt: skip
+    return folder / "sft" / "model"
+
+
+@pytest.fixture(scope="module")
 def warm(base: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warm start of two adapters."""
     out = tmp_path_factory.mktemp("warm") / "sft"
     run("train", "sft", *LEARN, "--lora-rank", 4, "--model", base, "--data", data, "--max-steps", 3,
-        "--output-dir", out)  # fmt: skip
+        "--no-thoughts", "--output-dir", out)  # fmt: skip
     return out / "model"
 
 
@@ -72,6 +76,7 @@ def test_semi_online_and_online_train_both_roles(warm: Path, data: Path, tmp_pat
     run("train", "semi-online", *LEARN, *SAMPLE, "--model", warm, "--data", data, "--output-dir", out)
     assert figures(out)["rows"] > 0
     assert figures(out)["rows_frozen"] == 0
+    assert figures(out)["grad_norm"] > 0
     assert figures(out)["sampling/sampling_logp_difference/max"] < 1e-4
     assert both_roles_were_recorded(episodes(out / "trajectories"))
     live = tmp_path / "online"
@@ -79,6 +84,32 @@ def test_semi_online_and_online_train_both_roles(warm: Path, data: Path, tmp_pat
         "--reward", "task_progress", "--output-dir", live, "--task-seeds", 1)  # fmt: skip
     assert figures(live)["rows_frozen"] > 0
     assert both_roles_were_recorded(episodes(live / "trajectories"))
+
+
+def test_a_cut_off_training_of_adapters_ends_with_the_same_bits(
+    warm: Path, data: Path, tmp_path: Path
+) -> None:
+    settings = ("train", "semi-online", *LEARN, *SAMPLE, "--model", warm, "--data", data, "--beta", "0.1")
+    run(*settings, "--max-updates", 2, "--output-dir", tmp_path / "whole")
+    run(*settings, "--output-dir", tmp_path / "half")
+    run(*settings, "--max-updates", 2, "--output-dir", tmp_path / "half", "--resume-from-checkpoint")
+    last = read_metrics(tmp_path / "whole" / "metrics.jsonl")[-1]
+    assert last["grad_norm"] > 0
+    for role in ("planner", "actor"):
+        one, other = (
+            (tmp_path / name / "model" / role / "adapter_model.safetensors").read_bytes()
+            for name in ("whole", "half")
+        )
+        assert one == other
+
+
+def test_subgoals_can_be_written_and_looked_at(data: Path, tmp_path: Path) -> None:
+    run("data", "subgoals", data, "--output", tmp_path / "named")
+    for trajectory in episodes(tmp_path / "named"):
+        assert all(step.subgoal for step in trajectory.steps)
+        assert trajectory.steps[-1].subgoal == "finish"
+        assert trajectory.source["subgoal_source"] == f"template@1 {len(trajectory.steps)}"
+    assert main(["data", "subgoals", str(data), "--output", str(data)]) != 0
 
 
 @pytest.mark.parametrize("role", [AgentRole.PLANNER, AgentRole.ACTOR])
