@@ -44,7 +44,8 @@ def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     build_tiny_model(TINY, ["tap settings", "turn on wifi", "plan"], folder / "random", seed=0)
     run("train", "sft", *LEARN, "--model", folder / "random", "--data", data, "--max-steps", 30,
-        "--rows-per-step", 12, "--no-thoughts", "--learning-rate", "1e-2", "--output-dir", folder / "sft")  # fmt: skip
+        "--rows-per-step", 12, "--no-thoughts", "--learning-rate", "1e-2",
+        "--output-dir", folder / "sft")  # fmt: skip
     return folder / "sft" / "model"
 
 
