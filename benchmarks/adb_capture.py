@@ -1,6 +1,6 @@
 """How fast a phone behind the real adb server is seen and asked, beside adbutils.
 
-    python -m benchmarks.adb_capture [--rounds 60] [--profile fast] [--serial SERIAL] [--json]
+    python -m benchmarks.adb_capture [--rounds 40] [--profile fast] [--serial SERIAL] [--json]
 
 The phone is a virtual one of 1080x2400 in a process of its own, on an adb server of its own; `--serial` takes
 a connected phone instead. It answers at once (`--profile phone` waits as long as phones do, which makes
@@ -69,14 +69,25 @@ def virtual_phone(profile: str = "fast") -> Iterator[tuple[AdbServer, str]]:
 
 
 async def best_ms(calls: dict[str, Call], rounds: int) -> dict[str, float]:
-    """The shortest time of each call, in milliseconds, over interleaved rounds."""
+    """The shortest time of each call, in milliseconds, over interleaved rounds.
+
+    On a busy machine the best is met late: rounds go on until the last half of them found nothing better by
+    3 %, at most three times as many as asked for.
+    """
     best = dict.fromkeys(calls, float("inf"))
-    for number in range(rounds + 1):
+    last_better = 0
+    for number in range(3 * rounds + 1):
         for name, call in calls.items():
             start_s = time.perf_counter()
             await call()
-            if number:  # the first round is for warming up
-                best[name] = min(best[name], (time.perf_counter() - start_s) * 1000)
+            took_ms = (time.perf_counter() - start_s) * 1000
+            if number == 0:
+                continue  # for warming up
+            if took_ms < 0.97 * best[name]:
+                last_better = number
+            best[name] = min(best[name], took_ms)
+        if number >= rounds and number - last_better >= rounds // 2:
+            break
     return best
 
 
@@ -88,6 +99,7 @@ async def measure(server: AdbServer, serial: str, rounds: int) -> dict[str, floa
     connection = AdbConnection(serial, server=server)
     raw = Capturer(connection, mode=CaptureMode.RAW)
     png = Capturer(connection, mode=CaptureMode.PNG)
+    chosen = Capturer(connection)  # the driver's own choice, gzip where raw is slow
 
     async def their_screenshot() -> object:
         picture = theirs.screenshot(error_ok=False)
@@ -102,14 +114,16 @@ async def measure(server: AdbServer, serial: str, rounds: int) -> dict[str, floa
             "adbutils_screenshot_ms": their_screenshot,
             "raw_ms": raw.frame,
             "png_ms": png.frame,
+            "chosen_ms": chosen.frame,
             "adbutils_shell_ms": their_shell,
             "shell_ms": lambda: connection.shell("true"),
         },
         rounds,
     )
+    fastest_ms = min(best["raw_ms"], best["png_ms"], best["chosen_ms"])
     return {
         **best,
-        "capture_ratio": best["adbutils_screenshot_ms"] / min(best["raw_ms"], best["png_ms"]),
+        "capture_ratio": best["adbutils_screenshot_ms"] / fastest_ms,
         "capture_png_ratio": best["adbutils_screenshot_ms"] / best["png_ms"],
         "shell_ratio": best["adbutils_shell_ms"] / best["shell_ms"],
     }
@@ -117,7 +131,7 @@ async def measure(server: AdbServer, serial: str, rounds: int) -> dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--profile", default="fast", choices=sorted(PROFILES))
     parser.add_argument("--serial", default="", help="a connected phone instead of the virtual one")
     parser.add_argument("--json", action="store_true")
