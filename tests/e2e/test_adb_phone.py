@@ -33,6 +33,7 @@ from devices.phone.adb.own_server import answers
 from devices.phone.adb.packages import ADB_KEYBOARD, LATIN_KEYBOARD
 from devices.phone.adb.served import served_phones
 from devices.phone.device import PhoneDevice
+from devices.phone.goal import PhoneGoal
 from devices.phone.suites import phone_suite
 from gui_agent.actions import (
     Action,
@@ -516,6 +517,16 @@ def _both(served: Served, phone: Any, twin: PhoneDevice, action: Action) -> None
     asyncio.run(twin.execute(action))
     _over_adb(phone, served, action)
     _same_screen(phone, twin)
+
+
+def test_a_goal_in_words_begins_as_in_process_and_is_unscored(served: Served) -> None:
+    goal = PhoneGoal(goal="call anna", world="phone", seed=3)
+    twin = PhoneDevice(phone_suite("phone").display)
+    served.run(served.control(1).reset(goal))
+    asyncio.run(twin.reset(goal))
+    _same_screen(served.device(1), twin)
+    assert served.run(served.control(1).check()).verdict is Verdict.UNSCORED
+    assert served.run(served.control(1).next_expert_action()) is None
 
 
 def _same_screen(phone: Any, twin: PhoneDevice) -> None:

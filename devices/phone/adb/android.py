@@ -31,9 +31,8 @@ from devices.phone.apps.settings import is_on, with_switch
 from devices.phone.device import PhoneDevice
 from devices.phone.display import PhoneDisplay
 from devices.phone.state import LAUNCHER, SYSTEM, Page, PhoneState, go_home, push
-from devices.phone.tasks.task import PhoneTask
 from gui_agent.actions import Action
-from gui_agent.device import ActionResult
+from gui_agent.device import ActionResult, Task
 
 SWITCH_SETTINGS: Final[dict[tuple[str, str], str]] = {
     ("global", "wifi_on"): "wifi",
@@ -190,7 +189,7 @@ class Android:
             return ActionResult(executed=None, error="the screen is off")
         return await self.phone.execute(action)
 
-    async def reset(self, task: PhoneTask) -> None:
+    async def reset(self, task: Task) -> None:
         """Begin a task: its apps, with the screen on and upright; settings and files stay."""
         await self.phone.reset(task)
         self.awake = True

@@ -14,6 +14,7 @@ from devices.phone.adb.daemon import AdbDaemon
 from devices.phone.adb.faults import fault_named
 from devices.phone.adb.profiles import delay_profile
 from devices.phone.adb.snapshots import restore_snapshot, summary, take_snapshot
+from devices.phone.goal import phone_goal
 from devices.phone.state import to_jsonable
 from devices.phone.suites import phone_task
 from devices.phone.transition import scroll_distance_dp
@@ -83,7 +84,7 @@ class ControlServer:
 
 
 async def _reset(daemon: AdbDaemon, task_id: str) -> None:
-    await daemon.android.reset(phone_task(task_id))
+    await daemon.android.reset(phone_goal(task_id) or phone_task(task_id))
 
 
 async def _wipe(daemon: AdbDaemon) -> None:
