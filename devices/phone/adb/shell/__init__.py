@@ -1,6 +1,7 @@
 """The phone's command line, interpreted in this process.
 
 io.py           where a command reads and writes
+tree.py         what a line means
 parser.py       text to a tree of commands
 interpreter.py  the tree to output and an exit code
 terminal.py     lines typed at a prompt

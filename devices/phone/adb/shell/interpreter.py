@@ -10,7 +10,8 @@ from typing import Final, assert_never
 from devices.phone.adb.android import Android
 from devices.phone.adb.shell.call import Call, Commands
 from devices.phone.adb.shell.io import Buffer, Bytes, FileSink, Nothing, Sink, Source
-from devices.phone.adb.shell.parser import (
+from devices.phone.adb.shell.parser import ShellSyntaxError, parse
+from devices.phone.adb.shell.tree import (
     For,
     Group,
     If,
@@ -19,13 +20,11 @@ from devices.phone.adb.shell.parser import (
     Pipeline,
     Redirect,
     Script,
-    ShellSyntaxError,
     Simple,
     Substitution,
     Variable,
     While,
     Word,
-    parse,
 )
 
 NOT_FOUND: Final = 127
