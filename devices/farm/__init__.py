@@ -12,7 +12,6 @@ status.py      farm.json: how a running farm is doing
 clock.py       the time, which tests turn by hand
 in_process.py  units of the worlds in this process: virtual phones, pages of a browser
 android.py     units of phones and emulators that an adb server lists
-adb_server.py  an adb server of one farm, started again when it dies
 phones.py      virtual phones over adb
 avd.py         emulators started from a snapshot
 events.py      what happened on a farm
