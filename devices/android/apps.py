@@ -32,7 +32,6 @@ COMMON_PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Names that say nothing about the package, with the packages that go by them, best first."""
 
-_PACKAGE: Final = re.compile(r"[A-Za-z][\w]*(?:\.\w+)+")
 _COMPONENT: Final = re.compile(r"^\s*([\w.]+/[\w.$]+)\s*$", re.MULTILINE)
 _MISSING: Final = ("does not exist", "unable to resolve", "No activities found")
 _RESOLVE: Final = ("resolve-activity", "--brief", "-c", "android.intent.category.LAUNCHER")
@@ -176,11 +175,6 @@ def resolve_app(name: str, installed: Iterable[str], own_names: Mapping[str, str
     close = difflib.get_close_matches(wanted, sorted({_words(p)[-1] for p in packages} | set(by_name)), n=3)
     hint = f"; is it one of {', '.join(close)}?" if close else ""
     return AppName(package="", error=f"no app {name!r} is installed{hint}")
-
-
-def is_package(name: str) -> bool:
-    """Whether a name has the form of a package."""
-    return _PACKAGE.fullmatch(name.strip()) is not None
 
 
 def _words(package: str) -> tuple[str, ...]:
