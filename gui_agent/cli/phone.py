@@ -68,6 +68,8 @@ class PhoneServe:
     json: bool = False
 
     def __post_init__(self) -> None:
+        if self.phones < 1:
+            raise ConfigError(f"phones is {self.phones}; expected 1 or more")
         if not 0 <= self.fault_rate <= 1:
             raise ConfigError(f"fault_rate is {self.fault_rate}; expected a number from 0 to 1")
         for name in self.faults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -26,7 +27,7 @@ import adbutils
 import pytest
 from PIL import Image
 
-from devices.phone.adb.control import PhoneControl
+from devices.phone.adb.control import PhoneControl, find_control
 from devices.phone.adb.farm import FarmSettings, PhoneFarm
 from devices.phone.adb.faults import Fault
 from devices.phone.adb.own_server import answers
@@ -233,6 +234,15 @@ def test_the_clock_of_the_phone_is_its_own(phone: Any) -> None:
     assert phone.shell("date +%Y-%m-%d") == "2023-10-15"
     assert time.gmtime().tm_year > 2023
     assert phone.shell(f"date @{int(time.time())} > /dev/null; echo $?") == "0"
+
+
+def test_whoever_does_not_speak_adb_is_cut_off(served: Served, phone: Any) -> None:
+    port = served.farm.daemons[phone.serial].port
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(10) == b""
+    assert phone.shell("echo on") == "on"
 
 
 def test_a_wrong_token_opens_nothing(served: Served) -> None:
@@ -665,6 +675,21 @@ def test_a_phone_and_the_adb_server_die_and_are_replaced(served: Served, phone: 
     assert [served.device(number).shell("echo back") for number in (0, 1)] == ["back", "back"]
 
 
+@pytest.mark.parametrize("emulator_names", [False, True])
+def test_a_farm_joins_an_adb_server_that_exists_and_leaves_it(served: Served, emulator_names: bool) -> None:
+    port = served.farm.server.port
+    guest = PhoneFarm(FarmSettings(adb_server_port=port, emulator_names=emulator_names))
+    served.run(guest.start())
+    try:
+        serial = guest.phones[0].serial
+        assert serial.startswith("emulator-") is emulator_names
+        assert adbutils.AdbClient(port=port).device(serial).shell("wm size") == "Physical size: 112x224"
+    finally:
+        served.run(guest.close())
+    eventually(lambda: served.farm.server.state_of(serial) != "device", "forgotten")
+    assert served.device().shell("echo here") == "here"
+
+
 def test_equal_seeds_meet_equal_faults(served: Served, phone: Any) -> None:
     control, seen = served.control(), []
     for _ in range(2):
@@ -679,18 +704,20 @@ def test_equal_seeds_meet_equal_faults(served: Served, phone: Any) -> None:
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv (util-linux)")
-def test_killing_phone_serve_ends_its_adb_server(tmp_path: Path) -> None:
+def test_killing_phone_serve_ends_its_adb_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     command = [sys.executable, "-m", "gui_agent.cli.main", "phone", "serve", "--json"]
-    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     port = json.loads(process.stdout.readline())["adb_server_port"]
     assert answers(port)
+    (listed,) = served_phones(port)
+    assert find_control(listed.serial, adb_server_port=port) is not None
     process.kill()
     process.wait()
     process.stdout.close()
     eventually(lambda: not answers(port), "the adb server ended")
-    assert served_phones(port) == ()
+    assert find_control(listed.serial, adb_server_port=port) is None  # the list is stale and not believed
 
 
 def test_phone_serve_ends_cleanly_and_leaves_nothing_behind(tmp_path: Path) -> None:
