@@ -343,6 +343,13 @@ async def test_an_episode_without_its_phone_is_tried_on_another(
             record
             async for record in collect_episodes(jobs, factory, demonstrator_for, stats=stats, concurrency=1)
         ]
+        # A goal in words runs on a phone with a channel as on any other.
+        await farm.control(serials[0]).clear()
+        async with AndroidFactory(serials[1:], server=adb_server, channel_of=farm.control).lease() as device:
+            await device.reset(GOAL)
+            assert (await device.observe()).foreground_app == "com.android.launcher3"
+            assert (await device.check()).verdict is Verdict.UNSCORED
+            assert await device.next_expert_action() is None
         verdicts = [record.trajectory.outcome.verdict for record in records]
         assert verdicts == [Verdict.SUCCESS] * 6
         assert stats.faults >= 1
