@@ -224,13 +224,14 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--groups", type=int, default=16, help="groups in the iteration")
+    parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS, help="with options after the name")
     parser.add_argument("--rows", type=int, default=SIZES[-1], help="largest number of made-up rows")
     arguments = parser.parse_args()
     sizes = sorted({size for size in SIZES if size < arguments.rows} | {arguments.rows})
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(groups=arguments.groups, siblings=8, steps=3, iterations=3)
         iteration = measure_iteration(Path(folder), setting)
-    costs = [cost_of(text, iteration, sizes) for text in ALGORITHMS]
+    costs = [cost_of(text, iteration, sizes) for text in arguments.algorithms]
     if arguments.json:
         report = {
             "iteration_cpu_s": iteration.cpu_s,
