@@ -135,7 +135,6 @@ class PhoneServe:
             return json.dumps({"adb": str(find_adb()), "adb_server_port": port, "phones": phones})
         lines = [f"{len(farm.phones)} virtual phones on the adb server at port {port}:"]
         lines += [f"  {phone.serial:20} {phone.width_px}x{phone.height_px}" for phone in farm.phones]
-        serials = ",".join(phone.serial for phone in farm.phones[:2])
         return "\n".join(
             [
                 *lines,
@@ -143,7 +142,7 @@ class PhoneServe:
                 f"  export ANDROID_ADB_SERVER_PORT={port}",
                 f"  {find_adb()} devices",
                 f"  gui-agent devices doctor {farm.phones[0].serial}",
-                f"  gui-agent eval run --devices android:{serials} ...",
+                f"  gui-agent collect --suite {self.suite} --devices android:all --episodes 8",
                 "Ctrl-C ends them.",
             ]
         )
