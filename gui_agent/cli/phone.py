@@ -142,7 +142,7 @@ class PhoneServe:
                 f"  export ANDROID_ADB_SERVER_PORT={port}",
                 f"  {find_adb()} devices",
                 f"  gui-agent devices doctor {farm.phones[0].serial}",
-                f"  gui-agent collect --suite {self.suite} --devices android:all --episodes 8",
+                "  gui-agent collect --suite phone/quickstart --devices android:all --output runs/phones",
                 "Ctrl-C ends them.",
             ]
         )
