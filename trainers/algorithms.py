@@ -223,6 +223,8 @@ ALGORITHMS: Final[dict[str, AlgorithmEntry]] = {
     ),
 }
 
+_OTHER_SPELLINGS: Final = {"uis1": "ui_s1", "uis1_offline": "ui_s1_offline", "reinforce++": "reinforce_pp"}
+
 
 def get_algorithm(text: str, settings: EstimatorSettings | None = None) -> Algorithm:
     """The algorithm of that name, with the options after its colon.
@@ -240,6 +242,7 @@ def get_algorithm(text: str, settings: EstimatorSettings | None = None) -> Algor
     """
     settings = settings or EstimatorSettings()
     chosen = NamedOptions.parse(text, kind=_KIND)
+    chosen = dataclasses.replace(chosen, name=_OTHER_SPELLINGS.get(chosen.name, chosen.name))
     entry = ALGORITHMS.get(chosen.name)
     if entry is None:
         raise ConfigError(f"unknown {_KIND} {chosen.name!r}; {suggestion(chosen.name, ALGORITHMS)}")

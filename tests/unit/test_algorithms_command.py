@@ -52,3 +52,8 @@ def test_options_after_the_name_are_shown_as_chosen(capsys: pytest.CaptureFixtur
 def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["algorithms", "gipo"]) == 2
     assert "did you mean 'gigpo'" in capsys.readouterr().err
+
+
+def test_other_spellings_mean_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert listed(capsys, "uis1") == listed(capsys, "ui_s1")
+    assert listed(capsys, "reinforce++") == listed(capsys, "reinforce_pp")
