@@ -103,9 +103,19 @@ async def soak(
         "restarts": sum(one.restarts for one in members),
         "reconnects": sum(one.reconnects for one in members),
         "quarantined_s": round(sum(one.quarantined_s for one in members), 1),
-        "left_servers": int(answers(port)),
+        "left_servers": int(await is_left(port)),
         "calls": sum(times.count for one in members for times in one.calls.values()),
     }
+
+
+async def is_left(port: int) -> bool:
+    """Whether an adb server still listens two seconds after it was told to end."""
+    end_s = time.monotonic() + 2
+    while answers(port):
+        if time.monotonic() > end_s:
+            return True
+        await asyncio.sleep(0.02)
+    return False
 
 
 def tallied(found: Sequence[Trajectory], jobs: Iterable[EpisodeJob]) -> dict[str, int]:

@@ -13,6 +13,7 @@ clock.py       the time, which tests turn by hand
 in_process.py  units of the worlds in this process: virtual phones, pages of a browser
 android.py     units of phones and emulators that an adb server lists
 phones.py      virtual phones over adb
+console.py     the console of an emulator
 avd.py         emulators started from a snapshot
 events.py      what happened on a farm
 opening.py     from "phone:8" or "android:all" to a farm

@@ -1,8 +1,18 @@
-"""From what `--devices` says to a farm."""
+"""From what `--devices` says to a farm.
+
+phone:8             eight virtual phones in this process
+browser:4           four pages of one browser
+android:all         every phone that adb lists as ready, and those that are plugged in later
+android:A,B         these
+adb-phone:4         four virtual phones behind an adb server of their own
+avd:Pixel_6:4       four emulators of one AVD, each from its snapshot
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from devices.farm.in_process import FactorySource
 from devices.farm.options import FarmOptions
@@ -10,6 +20,7 @@ from devices.farm.pool import DeviceFarm
 from devices.farm.source import DeviceSource
 from devices.registry import resolve_devices
 from gui_agent.device import TaskSource
+from gui_agent.errors import ConfigError
 
 
 def farm_for(
@@ -37,13 +48,16 @@ def farm_for(
 def source_for(devices: str, suite: TaskSource) -> DeviceSource:
     """The source of devices of that name; raises as `farm_for` does."""
     world, _, which = devices.partition(":")
-    if world == "android":
-        return _android(devices, which, suite)
+    behind_adb = _BEHIND_ADB.get(world)
+    if behind_adb is not None:
+        return behind_adb(devices, which, suite)
     return FactorySource(world, resolve_devices(devices, suite))
 
 
+# What is imported inside: other worlds need no adb.
+
+
 def _android(devices: str, which: str, suite: TaskSource) -> DeviceSource:
-    # Imported here: other worlds need no adb.
     from devices.android.factory import android_devices
     from devices.android.server import AdbServer
     from devices.farm.android import AndroidSource
@@ -58,3 +72,36 @@ def _android(devices: str, which: str, suite: TaskSource) -> DeviceSource:
         channel_of=lambda serial: find_control(serial, adb_server_port=server.port),
         joins=which in ("", "all"),
     )
+
+
+def _adb_phones(devices: str, which: str, suite: TaskSource) -> DeviceSource:
+    from devices.farm.phones import AdbPhoneSource
+    from devices.phone.factory import phone_devices
+
+    number = _number(devices, which)
+    return AdbPhoneSource(number, display=phone_devices(number, suite).display)
+
+
+def _avds(devices: str, which: str, suite: TaskSource) -> DeviceSource:
+    from devices.farm.avd import AvdSettings, AvdSource
+
+    name, _, count = which.partition(":")
+    return AvdSource(AvdSettings(avd=name, num_emulators=_number(devices, count)))
+
+
+def _number(devices: str, which: str) -> int:
+    if which and not (which.isdecimal() and int(which) >= 1):
+        raise ConfigError(
+            f"devices {devices!r}: {which!r} is no number of devices; write a number from 1 on at the end"
+        )
+    return int(which or 1)
+
+
+_BEHIND_ADB: Final[dict[str, Callable[[str, str, TaskSource], DeviceSource]]] = {
+    "android": _android,
+    "adb-phone": _adb_phones,
+    "avd": _avds,
+}
+
+WORLDS_BEHIND_ADB: Final = frozenset(_BEHIND_ADB)
+"""Worlds whose devices answer when they will."""

@@ -103,6 +103,10 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.devices_command:DevicesDoctor",
         summary="check what a phone needs for an agent to use it",
     ),
+    "farm status": Entry(
+        target="gui_agent.cli.farm:FarmStatusCommand",
+        summary="show how the devices of a running command are doing",
+    ),
     "phone serve": Entry(
         target="gui_agent.cli.phone:PhoneServe",
         summary="serve virtual phones that the real adb server lists as devices",

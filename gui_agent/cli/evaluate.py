@@ -23,7 +23,7 @@ from gui_agent.agent_spec import AgentFor, AgentKind
 from gui_agent.cli.agents import AgentOptions, agents_for, lock_step_devices, open_policy
 from gui_agent.cli.collect import progress_bar
 from gui_agent.cli.config import plain
-from gui_agent.cli.devices import open_devices
+from gui_agent.cli.devices import answer_at_once, open_devices
 from gui_agent.cli.evaluate_replay import Play, ReplayEvaluation, effect_of_subgoals
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.horizon_report import has_horizon, print_horizon, write_horizon_page
@@ -150,7 +150,8 @@ class EvalRun:
         watch = Stopwatch()
         report: dict[str, Any] = {"code_version": __version__, "config": plain(self)}
         self._check_inputs()
-        async with open_policy(self.agent, lock_step=True) as policy:
+        in_step = answer_at_once(self.devices, self.suite)
+        async with open_policy(self.agent, lock_step=in_step) as policy:
             report |= await self._sections(policy, agents_for(policy, self.agent))
             if self.oracle:
                 report["oracles"] = {

@@ -15,7 +15,7 @@ from devices.registry import draw_labelled_screens, resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
 from gui_agent.agent_spec import AgentSpec
 from gui_agent.cli.agents import lock_step_devices
-from gui_agent.cli.devices import open_devices
+from gui_agent.cli.devices import answer_at_once, open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Task, TaskSource
@@ -302,21 +302,25 @@ class Online(OnlineConfig):
     """Reinforcement learning on live phones and browsers, judged by each task's own check.
 
     Every task is one group of sibling episodes. A device that breaks is never the agent's fault: its
-    episode runs again on another device, or its group is dropped, as --fault-strategy says.
+    episode runs again on another device, or its group is dropped, as --fault-strategy says. Devices form a
+    farm, which brings those back that fail; `gui-agent farm status OUTPUT_DIR` shows it. On phones behind
+    adb no episode waits for another, whatever --deterministic says.
 
     Examples:
         gui-agent train online --suite phone/quickstart --model runs/sft/model --max-updates 20 \\
             --format compact:snap_px=8 --learning-rate 3e-4 --output-dir runs/online
         gui-agent train online --suite miniwob/quickstart --devices browser:4 --model runs/web/model \\
             --algorithm salt:history=1 --output-dir runs/web-online
+        gui-agent train online --suite phone/quickstart --devices adb-phone:4 --model runs/sft/model \\
+            --algorithm gigpo --output-dir runs/adb
         gui-agent train online --suite phone/long --agent hierarchical --algorithm foresight:lookahead=2 \\
             --lora-rank 32 --model runs/sft/model --output-dir runs/joint
         gui-agent train online --suite phone/quickstart --model runs/sft/model --algorithm gigpo \\
             --reward process:outcome=1,progress=0.5,no_op=-0.1,repeated_action=-0.1 --output-dir runs/process
 
     Attributes:
-        devices: where episodes run, such as phone:16 or browser:4; by default phone:64, or browser:2 for web
-            pages.
+        devices: where episodes run, such as phone:16, browser:4, android:all or adb-phone:4; by default
+            phone:64, or browser:2 for web pages.
         eval_suite: every `eval_steps` updates, live success on held-out instances of this suite joins the
             metrics; empty measures nothing.
         eval_episodes_per_template: instances of every template for that.
@@ -348,6 +352,8 @@ class Online(OnlineConfig):
         make_folder(self.output_dir, "output_dir")
         suite = resolve_suite(self.suite)
         hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
+        in_step = self.deterministic and answer_at_once(self.devices, self.suite)
+        config = replace(self, deterministic=in_step)
         status = self.output_dir / STATUS_FILE
         async with open_devices(self.devices, suite, status_path=status) as factory:
-            return await train_online(self, tasks=self._tasks(suite), devices=factory, evaluator_for=hook)
+            return await train_online(config, tasks=self._tasks(suite), devices=factory, evaluator_for=hook)

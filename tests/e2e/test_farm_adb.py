@@ -25,6 +25,7 @@ from devices.farm.phones import AdbPhoneSource
 from devices.phone.adb.faults import Fault
 from devices.phone.adb.own_server import answers, tell
 from devices.phone.suites import phone_suite
+from gui_agent.cli.main import main
 from gui_agent.device import Device, Verdict
 from gui_agent.errors import DependencyError, DeviceTimeoutError
 from trainers.config import OnExhausted, OnlineConfig
@@ -71,7 +72,11 @@ async def phones(number: int) -> AsyncIterator[tuple[AdbPhoneSource, DeviceFarm]
     async with DeviceFarm([source], options=OPTIONS) as farm:
         port = source.phones.server.port
         yield source, farm
-    assert not answers(port)
+
+    async def is_gone() -> bool:
+        return not answers(port)
+
+    await until(is_gone)
     children, sockets = open_things()
     assert children <= before[0]
     assert sockets <= before[1]
@@ -114,7 +119,7 @@ async def test_a_killed_adb_server_and_a_dead_phone_cost_attempts_and_nothing_el
                 await source.phones.stop_phone(serial)
         # Whatever was idle when it happened is found out by the probe before its next lease.
         async with farm.lease() as one, farm.lease() as two:
-            assert await asyncio.gather(demonstrate(one), demonstrate(two)) == [Verdict.SUCCESS] * 2
+            assert list(await asyncio.gather(demonstrate(one), demonstrate(two))) == [Verdict.SUCCESS] * 2
         members = [member.statistics for member in farm.members]
     assert sorted(one.episode_id for one in found) == [job.context.episode_id for job in jobs]
     assert all(one.succeeded for one in found)
@@ -172,6 +177,21 @@ def test_a_small_soak_loses_doubles_and_leaks_nothing() -> None:
     assert (figures["lost"], figures["duplicated"]) == (0, 0)
     assert (figures["leaked_processes"], figures["leaked_sockets"]) == (0, 0)
     assert sum(figures["faults"].values()) > 5
+
+
+def test_commands_run_on_phones_over_adb_and_their_farm_is_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "demos"
+    arguments = ["--suite", "phone/quickstart", "--devices", "adb-phone:2", "--episodes", "3"]
+    assert main(["collect", *arguments, "--output", str(output)]) == 0
+    assert len(TrajectoryStore.open(output)) == 3
+    capsys.readouterr()
+    assert main(["farm", "status", str(output), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert not status["is_running"]
+    assert [device["id"] for device in status["devices"]] == ["VP0001", "VP0002"]
+    assert sum(device["episodes"] for device in status["devices"]) == 3
 
 
 @pytest.fixture(scope="module")
