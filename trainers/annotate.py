@@ -64,8 +64,10 @@ def step_credits(
     rapo = Rapo.of(config)
     updates: dict[int, list[EpisodeRecord]] = defaultdict(list)
     stored: dict[str, EpisodeRecord] = {}
+    # Not `screenshots or {}`: whether a folder of pictures is empty takes listing all of it.
+    pictures = {} if screenshots is None else screenshots
     for trajectory in trajectories:
-        record = EpisodeRecord(trajectory=trajectory, screenshots=screenshots or {})
+        record = EpisodeRecord(trajectory=trajectory, screenshots=pictures)
         stored[trajectory.episode_id] = record
         updates[trajectory.update].append(record)
     credits: dict[str, list[StepCredit]] = {}

@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.observation import Screenshot
@@ -207,6 +210,16 @@ class TrajectoryStore:
                 return trajectory
         raise DataError(f"{self.path} has no readable episode {episode_id!r}; it holds {len(self)} others")
 
+    def select(self, episode_ids: Collection[str]) -> Iterator[Trajectory]:
+        """Some episodes, in the order of the store; ids that are not there are left out.
+
+        Raises:
+            DataError: something is damaged (only with on_damage="raise").
+        """
+        for at in sorted({self._place[name] for name in episode_ids if name in self._place}):
+            shard = self._shards[at]
+            yield from self._read_shard(shard, set(shard.episode_ids).intersection(episode_ids), False)
+
     def screenshot(self, sha256: str) -> Screenshot:
         """One picture.
 
@@ -372,8 +385,9 @@ class TrajectoryStore:
     def _read_shard(self, shard: _Shard, wanted: set[str], check: bool) -> Iterator[Trajectory]:
         try:
             episodes = self._table("episodes", shard.number).to_pylist()
-            steps = _by_episode(self._table("steps", shard.number))
-            completions = _by_episode(self._table("completions", shard.number))
+            only = wanted if len(wanted) < len(shard.episode_ids) else None
+            steps = _by_episode(self._table("steps", shard.number), only)
+            completions = _by_episode(self._table("completions", shard.number), only)
         except DataError as error:
             self._damaged(error, shard_name("steps", shard.number))
             return
@@ -448,8 +462,10 @@ def _too_new(file: Path, found: int) -> SchemaVersionError:
     )
 
 
-def _by_episode(table: Any) -> dict[str, list[Row]]:
+def _by_episode(table: Any, only: Collection[str] | None) -> dict[str, list[Row]]:
     rows: dict[str, list[Row]] = {}
+    if only is not None:  # before they become objects, which is what takes the time
+        table = table.filter(pc.is_in(table["episode_id"], value_set=pa.array(sorted(only), pa.string())))
     for row in table.to_pylist():
         rows.setdefault(row["episode_id"], []).append(row)
     return rows

@@ -15,8 +15,8 @@ from gui_agent import __version__
 from gui_agent.cli.chain import Chain, Scores
 from gui_agent.cli.config import load_command
 from gui_agent.cli.recipes import find_recipe
-from gui_agent.policy import AgentRole
-from trainers.annotate import StepCredit, step_credits
+from gui_agent.viewer.credits import annotation_of
+from trainers.annotate import step_credits
 from trainers.config import RLConfig
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
@@ -27,7 +27,6 @@ from trajectories.viewer import (
     Rate,
     RunReport,
     Series,
-    StepAnnotation,
     Table,
     write_report,
 )
@@ -64,7 +63,7 @@ def write_pipeline_report(
         },
         episodes=episodes,
         num_episodes=len(episodes),
-        annotations={name: [_annotation(step) for step in steps] for name, steps in credits.items()},
+        annotations={name: [annotation_of(step) for step in steps] for name, steps in credits.items()},
     )
     return write_report(chain.root / "report.html", report)
 
@@ -86,15 +85,6 @@ def _live_episodes(chain: Chain) -> Iterator[EpisodeRecord]:
     live = (name for name in store.episode_ids if name.startswith("live-"))
     for name in islice(live, _LIVE_EPISODES):
         yield store.record(name)
-
-
-def _annotation(credit: StepCredit) -> StepAnnotation:
-    advantages = {} if credit.advantage is None else {"advantage": credit.advantage}
-    if AgentRole.PLANNER.value in credit.by_role:  # two roles learn from a step
-        advantages = dict(credit.by_role)
-    return StepAnnotation(
-        reward=credit.reward, parts=credit.parts, return_=credit.return_, advantages=advantages
-    )
 
 
 def _summary(figures: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
 // Draws episodes from JSON. Text enters the page as text nodes only; nothing here parses markup.
+// data.view says what the page is: "list" (the default: one file with everything in it), or, from a server,
+// "episode", "group" (siblings below each other) or "compare" (two episodes beside each other).
 "use strict";
 (() => {
   const root = document.getElementById("episodes");
@@ -12,6 +14,7 @@
     for (const [key, value] of Object.entries(attributes)) {
       if (value === null || value === undefined || value === false) continue;
       if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else if (key === "style") node.style.cssText = value; // a strict policy forbids the attribute
       else node.setAttribute(key, value === true ? "" : value);
     }
     node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
@@ -26,7 +29,11 @@
   const spoken = (text) => String(text).replaceAll("_", " ");
   const number = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1000) / 1000).replace("-", "−"));
   const badge = (text, kind, title) => h("span", { class: `badge ${kind || ""}`, title }, text);
-  const imageOf = (step) => (step && step.image && data.images[step.image]) || null;
+  const served = Boolean(data.view);
+  const imageOf = (step, thin) => {
+    const source = (step && step.image && data.images[step.image]) || null;
+    return source && thin && served ? `${source}?side=256` : source;
+  };
 
   // What is drawn on a screenshot
 
@@ -74,7 +81,7 @@
   }
 
   function screen(step, thin) {
-    const source = imageOf(step);
+    const source = imageOf(step, thin);
     const ratio = step.width ? `--ratio:${Number(step.width) / Number(step.height)}` : null;
     if (!source) {
       const shape = step.width ? `${ratio};aspect-ratio:${Number(step.width)}/${Number(step.height)}` : "--ratio:0.5625;aspect-ratio:9/16";
@@ -150,17 +157,19 @@
 
   // The timeline: thumbnails over numbers, one column per step
 
-  function timeline(episode) {
+  function timeline(episode, at, go) {
     const names = [...new Set(episode.steps.flatMap((step) => (step.note ? Object.keys(step.note.advantages) : [])))];
     const rows = [];
     const has = (pick) => episode.steps.some((step) => step.note && pick(step.note) !== null && pick(step.note) !== undefined);
     if (has((note) => note.reward)) rows.push(["reward", (note) => note.reward]);
+    const parts = [...new Set(episode.steps.flatMap((step) => (step.note ? Object.keys(step.note.parts) : [])))];
+    for (const name of parts.length > 1 ? parts : []) rows.push([`· ${name}`, (note) => note.parts[name]]);
     if (has((note) => note.return)) rows.push(["return", (note) => note.return]);
-    for (const name of names) rows.push([`A ${name}`, (note) => note.advantages[name]]);
+    for (const name of names) rows.push([name === "advantage" ? name : `advantage, ${name}`, (note) => note.advantages[name]]);
     const body = h("tbody");
     body.append(h("tr", {}, rows.length ? h("th", {}, "step") : null, episode.steps.map((step, index) => {
       const problem = step.source === "patch" ? "patch" : !step.executed || (step.match && !step.match.exact) ? "bad" : "";
-      return h("td", {}, h("button", { class: `thumb ${index === state.step ? "on" : ""} ${step.width > step.height ? "broad" : ""}`, type: "button", "aria-label": `step ${index + 1}`, "aria-current": index === state.step ? "step" : null, title: (step.executed || step.requested || {}).label || "", onclick: () => go(index) },
+      return h("td", {}, h("button", { class: `thumb ${index === at ? "on" : ""} ${step.width > step.height ? "broad" : ""}`, type: "button", "aria-label": `step ${index + 1}`, "aria-current": index === at ? "step" : null, title: (step.executed || step.requested || {}).label || "", onclick: () => go(index) },
         screen(step, true), h("span", { class: `count ${problem}` }, String(index + 1))));
     })));
     for (const [name, pick] of rows) {
@@ -169,13 +178,130 @@
       body.append(h("tr", { class: "numbers" }, h("th", { scope: "row" }, spoken(name)), values.map((value, index) => {
         const share = Math.round((70 * Math.abs(value || 0)) / largest);
         const tint = value ? `background:color-mix(in srgb, var(${value < 0 ? "--minus" : "--plus"}) ${share}%, transparent)` : null;
-        return h("td", { class: index === state.step ? "on" : "", style: tint }, number(value));
+        return h("td", { class: index === at ? "on" : "", style: tint }, number(value));
       })));
     }
     return h("div", { class: rows.length ? "timeline" : "timeline bare", tabindex: "0", role: "group", "aria-label": "steps" }, h("table", {}, body));
   }
 
-  // The page
+  // One episode: what it was, its timeline, one step of it
+
+  function header(episode) {
+    const words = [episode.suite, spoken(episode.template), episode.policy && `policy ${episode.policy}`, `update ${episode.update}`, `seed ${episode.seed}`, episode.group && `group ${episode.group}`, episode.split, episode.wall_s >= 0.05 && `${episode.wall_s.toFixed(1)} s`, episode.id];
+    return h("header", { class: "head" }, h("h2", { dir: "auto" }, episode.goal),
+      h("p", { class: "badges" }, badge(episode.verdict, verdictKind[episode.verdict]), badge(spoken(episode.stop), "quiet"),
+        episode.progress !== null ? badge(`progress ${Math.round(episode.progress * 100)} %`, "quiet") : null,
+        episode.patches ? badge(`${episode.patches} patched`, "patch") : null),
+      episode.fault ? h("p", { class: "bad-text" }, episode.fault) : episode.detail ? h("p", { class: "facts" }, episode.detail) : null,
+      h("p", { class: "facts" }, words.filter(Boolean).join(" · ")));
+  }
+
+  const after = (episode) => (episode.final && data.images[episode.final] ? 1 : 0);
+  const within = (episode, index) => Math.max(0, Math.min(index, episode.steps.length - 1 + after(episode)));
+
+  function panel(episode, at, go) {
+    const step = episode.steps[at];
+    const total = episode.steps.length;
+    const move = (label, by, key) => h("button", { type: "button", class: "move", "aria-label": label, title: `${label} (${key})`, onclick: () => go(at + by) }, by < 0 ? "←" : "→");
+    if (step) {
+      const pictured = screen(step, false);
+      const acted = step.executed || step.requested;
+      const caption = step.requested && !step.same ? step.requested : acted;
+      const shot = h("figure", { class: step.width > step.height ? "shot wide" : "shot" }, pictured,
+        h("figcaption", {}, step.subgoal ? h("q", { class: "asked", dir: "auto", title: "subgoal: what the planner asked for" }, step.subgoal) : null,
+          caption ? h("span", { class: `key ${step.same ? "done" : "wrong"}` }) : null, caption ? caption.label : "no action"));
+      return h("div", { class: step.width > step.height ? "step stacked" : "step" }, shot, h("div", { class: "words" },
+        h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, `step ${at + 1} of ${total}`), move("next step", 1, "→"), h("span", { class: "badges" }, stepBadges(step))),
+        actions(step), block("subgoal", step.subgoal, "subgoal"),
+        step.expected && step.expected.subgoal && step.expected.subgoal !== step.subgoal ? block("expert’s subgoal", step.expected.subgoal, "subgoal") : null,
+        block("thought", step.thought),
+        step.expected && step.expected.thought && step.expected.thought !== step.thought ? block("expert’s thought", step.expected.thought) : null,
+        rewards(step), responses(step),
+        step.raw_action ? h("details", { class: "response" }, h("summary", {}, "action in the source’s words"), h("pre", {}, step.raw_action)) : null, facts(step)));
+    }
+    if (total && after(episode)) {
+      return h("div", { class: "step" }, h("figure", { class: "shot" }, screen({ image: episode.final, width: episode.steps[total - 1].width, height: episode.steps[total - 1].height, index: total, points: [] }, false)),
+        h("div", { class: "words" }, h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, "after the last step"))));
+    }
+    return h("p", { class: "empty" }, "this episode has no steps");
+  }
+
+  // Puts a timeline in the place of an old one and keeps the step that is shown in sight.
+  function settle(still, scrolled) {
+    still.scrollLeft = scrolled;
+    const on = still.querySelector(".thumb.on");
+    if (!on) return;
+    const left = on.offsetLeft, right = left + on.offsetWidth;
+    if (left < still.scrollLeft + 80) still.scrollLeft = left - 80;
+    else if (right > still.scrollLeft + still.clientWidth) still.scrollLeft = right - still.clientWidth + 8;
+  }
+
+  function fill(box, episode, at, go, ...extra) {
+    const strip = box.querySelector(".timeline");
+    const scrolled = strip ? strip.scrollLeft : 0;
+    const still = timeline(episode, at, go);
+    box.replaceChildren(...extra, header(episode), still, panel(episode, at, go));
+    settle(still, scrolled);
+  }
+
+  const keys = (moves) => document.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!moves[event.key] || (event.key === "Enter" && event.target.closest("a, button, summary"))) return;
+    event.preventDefault();
+    moves[event.key]();
+  });
+  const toggle = h("label", { class: "toggle" }, h("input", { type: "checkbox", checked: true, onchange: (event) => { state.overlay = event.target.checked; draw(); } }), " draw actions");
+  let draw;
+
+  // Pages of a server: every step has an address
+
+  const longest = Math.max(0, ...data.episodes.map((episode) => episode.steps.length - 1 + after(episode)));
+  const lanes = data.episodes.map((episode) => h("section", { class: "main lane", "aria-label": episode.goal }));
+
+  function goTo(index) {
+    state.step = Math.max(0, Math.min(index, longest));
+    const place = new URL(location.href);
+    place.searchParams.set("step", state.step + 1);
+    history.replaceState(null, "", place);
+    draw();
+  }
+
+  function follow(name) {
+    const link = document.querySelector(`a[rel="${name}"]`);
+    if (link) link.click();
+  }
+
+  function drawLanes() {
+    data.episodes.forEach((episode, index) => {
+      const lane = lanes[index];
+      const at = within(episode, state.step);
+      if (data.view !== "group") {
+        fill(lane, episode, at, goTo);
+        return;
+      }
+      lane.classList.toggle("chosen", index === state.at);
+      const still = timeline(episode, state.step, (step) => { state.at = index; goTo(step); });
+      lane.replaceChildren(h("header", { class: "head" }, h("p", { class: "badges" }, h("a", { href: `${episode.href}?step=${at + 1}` }, episode.id),
+        badge(episode.verdict, verdictKind[episode.verdict]), badge(spoken(episode.stop), "quiet"), episode.total === null ? null : badge(`reward ${number(episode.total)}`, "quiet"),
+        episode.patches ? badge(`${episode.patches} patched`, "patch") : null)), still);
+      settle(still, 0);
+    });
+  }
+
+  function serve() {
+    draw = drawLanes;
+    const another = (by) => { state.at = Math.max(0, Math.min(state.at + by, lanes.length - 1)); draw(); lanes[state.at].scrollIntoView({ block: "nearest" }); };
+    const grouped = data.view === "group";
+    root.append(h("div", { class: "filters" }, toggle), h("div", { class: `lanes ${data.view}` }, lanes));
+    keys({ ArrowLeft: () => goTo(state.step - 1), ArrowRight: () => goTo(state.step + 1), Home: () => goTo(0), End: () => goTo(longest),
+      j: () => (grouped ? another(1) : follow("next")), k: () => (grouped ? another(-1) : follow("prev")), u: () => follow("up"), o: () => toggle.firstChild.click(),
+      Enter: () => { const link = grouped && lanes[state.at].querySelector("a"); if (link) link.click(); } });
+    state.step = Math.max(0, Math.min(Number(new URLSearchParams(location.search).get("step") || 1) - 1 || 0, longest));
+    draw();
+  }
+  if (served) { serve(); return; }
+
+  // The page of one file: a list, and the episode that is chosen
 
   const list = h("ol", { class: "list" });
   const main = h("div", { class: "main" });
@@ -190,7 +316,6 @@
   const search = h("input", { type: "search", placeholder: "search goals", "aria-label": "search goals", oninput: filter });
   const pick = h("select", { class: "pick", "aria-label": "episode", onchange: () => open(Number(pick.value)) });
   const tally = h("span", { class: "tally" });
-  const toggle = h("label", { class: "toggle" }, h("input", { type: "checkbox", checked: true, onchange: (event) => { state.overlay = event.target.checked; draw(); } }), " draw actions");
   const bar = h("div", { class: "filters" }, choose("template", "task"), choose("verdict", "outcome"), choose("stop", "end"), choose("policy", "policy"),
     data.episodes.length > 8 ? search : null, toggle, tally);
   root.append(bar, h("div", { class: "columns" }, h("nav", { class: "side", "aria-label": "episodes" }, pick, list), main));
@@ -212,7 +337,7 @@
   function go(index) {
     const episode = state.episodes[state.at];
     if (!episode) return;
-    state.step = Math.max(0, Math.min(index, episode.steps.length - 1 + (episode.final && data.images[episode.final] ? 1 : 0)));
+    state.step = within(episode, index);
     draw();
   }
 
@@ -228,64 +353,15 @@
     if (current) list.scrollTop = Math.max(0, current.offsetTop - list.offsetTop - list.clientHeight / 2);
   }
 
-  function header(episode) {
-    const words = [episode.suite, spoken(episode.template), episode.policy && `policy ${episode.policy}`, `update ${episode.update}`, `seed ${episode.seed}`, episode.group && `group ${episode.group}`, episode.split, episode.wall_s >= 0.05 && `${episode.wall_s.toFixed(1)} s`, episode.id];
-    return h("header", { class: "head" }, h("h2", { dir: "auto" }, episode.goal),
-      h("p", { class: "badges" }, badge(episode.verdict, verdictKind[episode.verdict]), badge(spoken(episode.stop), "quiet"),
-        episode.progress !== null ? badge(`progress ${Math.round(episode.progress * 100)} %`, "quiet") : null,
-        episode.patches ? badge(`${episode.patches} patched`, "patch") : null),
-      episode.fault ? h("p", { class: "bad-text" }, episode.fault) : episode.detail ? h("p", { class: "facts" }, episode.detail) : null,
-      h("p", { class: "facts" }, words.filter(Boolean).join(" · ")));
-  }
-
-  function draw() {
+  draw = () => {
     drawList();
     const episode = state.episodes[state.at];
-    if (!episode) { main.replaceChildren(h("p", { class: "empty" }, "no episode fits these filters")); return; }
-    const strip = main.querySelector(".timeline");
-    const scrolled = strip ? strip.scrollLeft : 0;
-    const step = episode.steps[state.step];
-    const total = episode.steps.length;
-    const move = (label, by, key) => h("button", { type: "button", class: "move", "aria-label": label, title: `${label} (${key})`, onclick: () => go(state.step + by) }, by < 0 ? "←" : "→");
-    let body;
-    if (step) {
-      const pictured = screen(step, false);
-      const acted = step.executed || step.requested;
-      const caption = step.requested && !step.same ? step.requested : acted;
-      const shot = h("figure", { class: step.width > step.height ? "shot wide" : "shot" }, pictured,
-        h("figcaption", {}, step.subgoal ? h("q", { class: "asked", dir: "auto", title: "subgoal: what the planner asked for" }, step.subgoal) : null,
-          caption ? h("span", { class: `key ${step.same ? "done" : "wrong"}` }) : null, caption ? caption.label : "no action"));
-      body = h("div", { class: step.width > step.height ? "step stacked" : "step" }, shot, h("div", { class: "words" },
-        h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, `step ${state.step + 1} of ${total}`), move("next step", 1, "→"), h("span", { class: "badges" }, stepBadges(step))),
-        actions(step), block("subgoal", step.subgoal, "subgoal"),
-        step.expected && step.expected.subgoal && step.expected.subgoal !== step.subgoal ? block("expert’s subgoal", step.expected.subgoal, "subgoal") : null,
-        block("thought", step.thought),
-        step.expected && step.expected.thought && step.expected.thought !== step.thought ? block("expert’s thought", step.expected.thought) : null,
-        rewards(step), responses(step),
-        step.raw_action ? h("details", { class: "response" }, h("summary", {}, "action in the source’s words"), h("pre", {}, step.raw_action)) : null, facts(step)));
-    } else if (total && data.images[episode.final]) {
-      body = h("div", { class: "step" }, h("figure", { class: "shot" }, screen({ image: episode.final, width: episode.steps[total - 1].width, height: episode.steps[total - 1].height, index: total, points: [] }, false)),
-        h("div", { class: "words" }, h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, "after the last step"))));
-    } else body = h("p", { class: "empty" }, "this episode has no steps");
-    const still = timeline(episode);
-    main.replaceChildren(header(episode), still, body);
-    still.scrollLeft = scrolled;
-    const on = still.querySelector(".thumb.on");
-    if (on) {
-      const left = on.offsetLeft, right = left + on.offsetWidth;
-      if (left < still.scrollLeft + 80) still.scrollLeft = left - 80;
-      else if (right > still.scrollLeft + still.clientWidth) still.scrollLeft = right - still.clientWidth + 8;
-    }
-  }
+    if (episode) fill(main, episode, state.step, go);
+    else main.replaceChildren(h("p", { class: "empty" }, "no episode fits these filters"));
+  };
 
-  document.addEventListener("keydown", (event) => {
-    if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const moves = { ArrowLeft: () => go(state.step - 1), ArrowRight: () => go(state.step + 1), Home: () => go(0), End: () => go(1e9),
-      j: () => open(state.at + 1), k: () => open(state.at - 1), o: () => toggle.firstChild.click() };
-    if (!moves[event.key]) return;
-    event.preventDefault();
-    moves[event.key]();
-  });
+  keys({ ArrowLeft: () => go(state.step - 1), ArrowRight: () => go(state.step + 1), Home: () => go(0), End: () => go(1e9),
+    j: () => open(state.at + 1), k: () => open(state.at - 1), o: () => toggle.firstChild.click() });
   const start = new URLSearchParams(location.hash.slice(1));
   open(Number(start.get("episode") || 0));
   if (start.has("step")) go(Number(start.get("step")));

@@ -77,7 +77,7 @@ def page_data(
     episodes = []
     for record in records:
         notes = (annotations or {}).get(record.trajectory.episode_id, ())
-        episodes.append(_episode(record.trajectory, notes))
+        episodes.append(episode_data(record.trajectory, notes))
         for sha256 in record.trajectory.screenshot_sha256s:
             if sha256 not in images:
                 images[sha256] = _picture(record, sha256, max_side_px)
@@ -142,7 +142,8 @@ def _words(action: Action) -> str:
     return action_name(action).replace("_", " ")
 
 
-def _episode(trajectory: Trajectory, notes: Sequence[StepAnnotation]) -> dict[str, Any]:
+def episode_data(trajectory: Trajectory, notes: Sequence[StepAnnotation] = ()) -> dict[str, Any]:
+    """What a page shows of one episode, short of its pictures."""
     outcome = trajectory.outcome
     return {
         "id": trajectory.episode_id,

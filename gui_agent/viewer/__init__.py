@@ -1,0 +1,1 @@
+"""The served viewer: pages over stores of any size, drawn on this computer and only read."""

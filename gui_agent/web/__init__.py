@@ -1,0 +1,1 @@
+"""What every local web page of this project stands on: who may come in, and where it listens."""

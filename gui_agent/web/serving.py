@@ -1,0 +1,126 @@
+"""Where a local page listens, and serving it until Ctrl-C."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from gui_agent.errors import ConfigError
+from gui_agent.web.access import TOKEN_FIELD, Access, Guard
+
+_SHORTEST_PASSWORD: Final = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingOptions:
+    """Where a page is served, and to whom.
+
+    Attributes:
+        host: address to listen on; another than this computer's own needs `allow_remote` and a password.
+        port: port to listen on; 0 takes any that is free.
+        allow_remote: let other computers come. Nothing is encrypted: use a tunnel or a TLS proxy.
+        password_env: environment variable with the password that they sign in with, 12 characters or more.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    allow_remote: bool = False
+    password_env: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port is {self.port}; expected 0 to 65535")
+        if not self.allow_remote and not is_this_computer(self.host):
+            raise ConfigError(
+                f"host {self.host} can be reached from other computers; listen on 127.0.0.1, or say "
+                "--allow-remote and give a password with --password-env"
+            )
+        if self.allow_remote and not self.password_env:
+            raise ConfigError(
+                "allow_remote needs a password: put one into an environment variable and name it with "
+                "--password-env"
+            )
+
+    def password(self) -> str | None:
+        """The password, or None if only this computer may come.
+
+        Raises:
+            ConfigError: the variable is not set, or the password is short.
+        """
+        if not self.password_env:
+            return None
+        found = os.environ.get(self.password_env, "")
+        if len(found) < _SHORTEST_PASSWORD:
+            raise ConfigError(
+                f"the environment variable {self.password_env} holds {len(found)} characters; a password has "
+                f"at least {_SHORTEST_PASSWORD}"
+            )
+        return found
+
+    def listen(self) -> socket.socket:
+        """A socket that listens there.
+
+        Raises:
+            ConfigError: the address is taken, or is none of this computer's.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {self.host}:{self.port} ({error.strerror}); choose another --port, or 0"
+            ) from error
+
+
+def is_this_computer(host: str) -> bool:
+    """Whether a host name or address is the loopback one."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def address_of(listener: socket.socket, access: Access, path: str = "/") -> str:
+    """The address to open, token included."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}{path}?{TOKEN_FIELD}={access.token}"
+
+
+def serve(app: ASGIApp, options: ServingOptions, *, title: str, path: str = "/") -> None:
+    """Serve until interrupted; says where before it begins.
+
+    Args:
+        app: the application, without any guard.
+        options: where and to whom.
+        title: what is served, for the line that is printed.
+        path: the page that the printed address opens.
+
+    Raises:
+        ConfigError: as `listen` and `password`.
+    """
+    import uvicorn  # imported here: the help of a command needs no server
+
+    password = options.password()
+    listener = options.listen()
+    try:
+        access = Access(port=listener.getsockname()[1], password=password)
+        print(f"{title}: {address_of(listener, access, path)}", flush=True)
+        print("the address holds the token of this run; Ctrl-C ends it", flush=True)
+        config = uvicorn.Config(
+            Guard(app, access=access),
+            log_level="warning",
+            access_log=False,  # addresses may hold the token
+            lifespan="off",
+            server_header=False,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
