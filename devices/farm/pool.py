@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -77,7 +78,7 @@ class DeviceFarm:
         self._options = options or FarmOptions()
         self._clock = clock or Clock()
         self._status_path = status_path
-        self._recovery = Recovery(self._options, self._clock, self.events)
+        self._recovery = Recovery(self._options, self._clock, self.events, on_rest=self._tell_if_none_is_left)
         self._idle: deque[Member] = deque()
         self._waiting: deque[asyncio.Future[Member]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -209,6 +210,13 @@ class DeviceFarm:
         if self._is_running:
             self._spawn(self._bring_back(member))
 
+    def _tell_if_none_is_left(self, member: Member) -> None:
+        if not self.num_healthy:
+            warnings.warn(
+                f"no device answers; {self.capacity} may come back and are waited for: {member.reason}",
+                stacklevel=2,
+            )
+
     async def _bring_back(self, member: Member) -> None:
         if await self._recovery.heal(member):
             self._welcome(member)
@@ -237,6 +245,7 @@ class DeviceFarm:
     async def _give_up(self, member: Member) -> None:
         self._recovery.enter(member, MemberState.LOST, member.reason)
         self.events.add(member.name, "lost", member.reason)
+        warnings.warn(f"a device was given up: {member.reason}", stacklevel=2)
         await self._close_unit(member)
         try:
             limit_s = self._options.restart_timeout_s

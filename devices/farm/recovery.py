@@ -27,10 +27,14 @@ class Recovery:
         options: deadlines and back-off.
         clock: for quarantines.
         events: told what happens.
+        on_rest: called with a member that begins a quarantine.
     """
 
-    def __init__(self, options: FarmOptions, clock: Clock, events: EventLog) -> None:
+    def __init__(
+        self, options: FarmOptions, clock: Clock, events: EventLog, *, on_rest: Callable[[Member], None]
+    ) -> None:
         """Nothing happens before the first call."""
+        self._on_rest = on_rest
         self._options = options
         self._clock = clock
         self._events = events
@@ -74,6 +78,7 @@ class Recovery:
     async def _quarantine(self, member: Member, rest_s: float) -> None:
         self.enter(member, MemberState.QUARANTINED, member.reason)
         self._events.add(member.name, "quarantined", f"{rest_s:g} s: {member.reason}")
+        self._on_rest(member)
         try:
             await self._clock.sleep(rest_s)
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from devices.farm.opening import WORLDS_BEHIND_ADB, farm_for
+from devices.farm.options import FarmOptions
 from gui_agent.device import DeviceFactory, TaskSource
 
 _DEFAULT_DEVICES: Final = {"phone": "phone:64", "miniwob": "browser:2", "android": "android:all"}
@@ -35,7 +36,7 @@ def answer_at_once(devices: str, suite: str) -> bool:
 
 @asynccontextmanager
 async def open_devices(
-    devices: str, suite: TaskSource, *, status_path: Path | None = None
+    devices: str, suite: TaskSource, *, status_path: Path | None = None, is_patient: bool = True
 ) -> AsyncIterator[DeviceFactory]:
     """A farm of the devices of that name, ended at the end.
 
@@ -45,9 +46,14 @@ async def open_devices(
         suite: what will run on them.
         status_path: where the farm writes how it is doing, for `gui-agent farm status`; None writes nothing.
 
+        is_patient: devices that fail are brought back for minutes; else they are given up after one try, for
+            somebody who watches.
+
     Raises:
         ConfigError: there is no such world, or the suite does not run there.
         DeviceError: a device that is named is not there.
     """
-    async with farm_for(devices or default_devices(suite.suite), suite, status_path=status_path) as farm:
+    name = devices or default_devices(suite.suite)
+    options = FarmOptions() if is_patient else FarmOptions(max_failures=1)
+    async with farm_for(name, suite, options=options, status_path=status_path) as farm:
         yield farm

@@ -177,7 +177,7 @@ class Run:
         with view_for(quiet=self.json) as view:
             async with (
                 self._agents() as agent_for,
-                open_devices(errand.devices, errand.suite) as factory,
+                open_devices(errand.devices, errand.suite, is_patient=False) as factory,
                 factory.lease() as device,
             ):
                 agent = InterruptibleAgent(agent_for(device))

@@ -23,6 +23,10 @@ from gui_agent.errors import ConfigError, DataError, DeviceError, DeviceTimeoutE
 from gui_agent.observation import Observation
 from trajectories.collect import CollectStats, collect_episodes, demonstrator_for, group_jobs
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:a device was given up"),
+    pytest.mark.filterwarnings("ignore:no device answers"),
+]
 SUITE = resolve_suite("phone/quickstart")
 QUICK = FarmOptions(
     observe_timeout_s=0.05, probe_timeout_s=0.2, backoff_first_s=0.01, backoff_max_s=0.02, rescan_s=0.02
@@ -305,7 +309,11 @@ async def test_a_lease_waits_while_a_device_may_come_back_and_fails_when_none_wi
     unit = FaultyUnit("a", cannot=("reconnect", "restart"))
     async with farm_of(unit, options=options) as farm:
         unit.is_gone = True
-        with pytest.raises(NoDeviceError, match=r"no device is left.*6 failures in a row.*a: phone a: re"):
+        with (
+            pytest.warns(UserWarning, match="no device answers; 1 may come back and are waited for: phone a"),
+            pytest.warns(UserWarning, match="a device was given up: phone a"),
+            pytest.raises(NoDeviceError, match=r"no device is left.*6 failures in a row.*a: phone a: re"),
+        ):
             async with farm.lease():
                 pass
         assert farm.capacity == 0
