@@ -139,24 +139,29 @@ class AndroidSource:
         self._joins = joins
         self._probe_timeout_s = probe_timeout_s
         self._used: set[str] = set()
-        self._given_up: set[str] = set()
+        self._given_up: dict[str, bool] = {}  # serial to whether it was away since
 
     async def start(self) -> Sequence[Unit]:
         """One unit for each serial."""
         return [self._unit(serial) for serial in self._serials]
 
     async def scan(self) -> Sequence[Unit]:
-        """Phones that were plugged in, and those that were given up and take commands again."""
+        """Phones that were plugged in, and those that were given up, went away and came back.
+
+        One that was listed as ready all the time, but answers nothing, is not tried for ever.
+        """
         if not self._joins and not self._given_up:
             return ()
         entries = await asyncio.to_thread(self._server.devices)
         ready = {entry.serial for entry in entries if entry.ready}
+        back = {serial for serial, was_away in self._given_up.items() if was_away and serial in ready}
+        self._given_up |= {serial: True for serial in self._given_up if serial not in ready}
         fresh = ready - self._used if self._joins else set()
-        return [self._unit(serial) for serial in sorted(fresh | (ready & self._given_up))]
+        return [self._unit(serial) for serial in sorted(fresh | back)]
 
     async def replace(self, unit: Unit) -> Unit | None:
         """There is no other phone, but this one may be repaired."""
-        self._given_up.add(unit.name)
+        self._given_up[unit.name] = False
         return None
 
     async def close(self) -> None:
@@ -164,7 +169,7 @@ class AndroidSource:
 
     def _unit(self, serial: str) -> AndroidUnit:
         self._used.add(serial)
-        self._given_up.discard(serial)
+        self._given_up.pop(serial, None)
         return AndroidUnit(
             serial,
             self._server,

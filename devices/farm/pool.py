@@ -84,6 +84,7 @@ class DeviceFarm:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started_at_s = time.time()
         self._is_running = False
+        self._failure: NoDeviceError | None = None
 
     # Lending
 
@@ -121,6 +122,8 @@ class DeviceFarm:
     async def _next_member(self) -> Member:
         if not self._is_running:
             raise ConfigError("this farm is not running; use it in `async with DeviceFarm(...) as farm:`")
+        if self._failure is not None:
+            raise self._failure
         if not self.capacity:
             raise self._nothing_left()
         if self._idle:
@@ -243,30 +246,37 @@ class DeviceFarm:
         return None
 
     async def _give_up(self, member: Member) -> None:
-        self._recovery.enter(member, MemberState.LOST, member.reason)
+        """Close a device for good; until its source has said whether there is another, it may come back."""
         self.events.add(member.name, "lost", member.reason)
         warnings.warn(f"a device was given up: {member.reason}", stacklevel=2)
         await self._close_unit(member)
-        try:
-            limit_s = self._options.restart_timeout_s
-            unit = await within(limit_s, member.source.replace(member.unit), f"replacing {member.name}")
-        except DeviceError as error:
-            self.events.add(member.name, "not replaced", str(error))
-            unit = None
+        unit = await self._replacement(member)
+        self._recovery.enter(member, MemberState.LOST, member.reason)
         if unit is not None:
             self.events.add(member.name, "replaced", f"by {unit.name}")
-            self._spawn(self._admit(member.source, unit))
+            self._spawn(self._admit(self._new_member(member.source, unit)))
         for other in self.members:
             if other.state is MemberState.DUPLICATE and self._twin(other) is None:
                 self._recovery.enter(other, MemberState.CHECKING)
                 self._spawn(self._bring_back(other))
-        if not self.capacity and unit is None:
+        if not self.capacity:
             self._fail_waiting(self._nothing_left())
 
-    async def _admit(self, source: DeviceSource, unit: Unit) -> None:
-        """Take a new device into the farm."""
+    async def _replacement(self, member: Member) -> Unit | None:
+        limit_s = self._options.restart_timeout_s
+        try:
+            return await within(limit_s, member.source.replace(member.unit), f"replacing {member.name}")
+        except DeviceError as error:
+            self.events.add(member.name, "not replaced", str(error))
+            return None
+
+    def _new_member(self, source: DeviceSource, unit: Unit) -> Member:
         member = Member(unit=unit, source=source, since_s=self._clock.now_s())
         self.members.append(member)
+        return member
+
+    async def _admit(self, member: Member) -> None:
+        """Look at a new device, and lend it."""
         await self._first_look(member)
         if member.state is MemberState.CHECKING and not member.failures:
             self._welcome(member)
@@ -313,7 +323,7 @@ class DeviceFarm:
         try:
             for source in self._sources:
                 for unit in await source.start():
-                    self.members.append(Member(unit=unit, source=source, since_s=self._clock.now_s()))
+                    self._new_member(source, unit)
             await asyncio.gather(*map(self._first_look, self.members))
             for member in self.members:
                 if member.state is MemberState.CHECKING and not member.failures:
@@ -369,9 +379,9 @@ class DeviceFarm:
         if not task.cancelled() and (error := task.exception()) is not None:
             # A mistake in a source must end the run, not leave it waiting for a device.
             self.events.add("", "error", f"{type(error).__name__}: {error}")
-            failure = NoDeviceError(f"the farm failed: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._fail_waiting(failure)
+            self._failure = NoDeviceError(f"the farm failed: {type(error).__name__}: {error}")
+            self._failure.__cause__ = error
+            self._fail_waiting(self._failure)
 
     async def _look_for_more(self) -> None:
         while True:
@@ -384,7 +394,7 @@ class DeviceFarm:
                     continue
                 for unit in units:
                     self.events.add(unit.name, "found")
-                    await self._admit(source, unit)
+                    await self._admit(self._new_member(source, unit))
 
     # Telling
 

@@ -366,6 +366,41 @@ async def test_another_device_under_the_same_name_is_not_lent() -> None:
         assert member(farm, unit.name).statistics.faults == {FaultKind.WRONG_DEVICE: 1}
 
 
+async def test_a_lease_waits_while_a_replacement_is_made() -> None:
+    broken = FaultyUnit("broken", cannot=("reconnect", "restart"))
+    made = asyncio.Event()
+
+    class SlowSource(FaultySource):
+        async def replace(self, unit: Unit) -> Unit | None:
+            await made.wait()
+            return FaultyUnit("fresh")
+
+    options = FarmOptions(backoff_first_s=0.01, max_failures=1)
+    async with DeviceFarm([SlowSource([broken])], options=options) as farm:
+        broken.is_gone = True
+        waiting = [asyncio.ensure_future(farm.lease().__aenter__()) for _ in range(2)]
+        await until(lambda: "close" in broken.events)
+        assert farm.capacity == 1, "there may be another one"
+        made.set()
+        await (await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))[0].pop()
+        assert farm.capacity == 1
+        assert member(farm, "fresh").statistics.leases == 1
+
+
+async def test_a_mistake_in_a_source_ends_the_run_instead_of_leaving_it_waiting() -> None:
+    class Mistaken(FaultyUnit):
+        async def reconnect(self) -> None:
+            raise ZeroDivisionError("a mistake")
+
+    unit = Mistaken("a")
+    async with farm_of(unit) as farm:
+        unit.is_gone = True
+        for _ in range(2):
+            with pytest.raises(NoDeviceError, match="the farm failed: ZeroDivisionError: a mistake"):
+                async with farm.lease():
+                    pass
+
+
 async def test_devices_that_are_plugged_in_join() -> None:
     source = FaultySource([FaultyUnit("a")])
     async with DeviceFarm([source], options=QUICK) as farm, farm.lease():

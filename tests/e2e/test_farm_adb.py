@@ -167,6 +167,27 @@ async def test_one_phone_under_two_serials_is_lent_once() -> None:
             ]
 
 
+async def test_a_phone_that_was_given_up_joins_again_only_after_it_was_away() -> None:
+    async with phones(2) as (source, _):
+        served = source.phones
+        first, second = (phone.serial for phone in served.phones)
+        android = AndroidSource([first], server=served.server, channel_of=source.control, joins=True)
+        (unit,) = await android.start()
+        assert [one.name for one in await android.scan()] == [second], "it was plugged in later"
+        assert not await android.scan()
+        await android.replace(unit)
+        assert not await android.scan(), "it is listed as ready, as a phone that hangs is"
+        await served.stop_phone(first)
+
+        async def is_away() -> bool:
+            return await asyncio.to_thread(served.server.state_of, first) != "device"
+
+        await until(is_away)
+        assert not await android.scan()
+        await served.restart_phone(first)
+        assert [one.name for one in await android.scan()] == [first]
+
+
 def test_a_small_soak_loses_doubles_and_leaks_nothing() -> None:
     arguments = ["--episodes", "8", "--phones", "2", "--rate", "0.1", "--attempts", "12", "--json"]
     command = [sys.executable, "-m", "benchmarks.farm_soak", *arguments]
