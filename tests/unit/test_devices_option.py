@@ -1,0 +1,47 @@
+"""What `--devices` says: which worlds wait for each other, and what becomes of a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from devices.farm.in_process import FactorySource
+from devices.farm.opening import source_for
+from devices.farm.phones import AdbPhoneSource
+from devices.phone.suites import phone_suite
+from gui_agent.cli.devices import answer_at_once
+from gui_agent.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("devices", "suite", "expected"),
+    [
+        ("", "phone/quickstart", True),
+        ("phone:8", "phone/quickstart", True),
+        ("browser:4", "miniwob/quickstart", True),
+        ("", "miniwob/quickstart", True),
+        ("android:all", "phone/quickstart", False),
+        ("adb-phone:4", "phone/quickstart", False),
+        ("avd:Pixel:2", "android/Look around", False),
+        ("", "android/Look around", False),
+        ("android:all", "", True),  # nothing runs on them: recordings are replayed in lock-step
+    ],
+)
+def test_only_phones_behind_adb_do_not_wait_for_each_other(devices: str, suite: str, expected: bool) -> None:
+    assert answer_at_once(devices, suite) is expected
+
+
+async def test_a_name_becomes_a_source_with_the_screens_of_its_suite() -> None:
+    suite = phone_suite("phone")
+    phones = source_for("phone:3", suite)
+    assert isinstance(phones, FactorySource)
+    assert [unit.name for unit in await phones.start()] == ["phone-1", "phone-2", "phone-3"]
+    over_adb = source_for("adb-phone:2", suite)
+    assert isinstance(over_adb, AdbPhoneSource)
+    assert over_adb.phones.settings.display == suite.display
+    assert over_adb.phones.settings.num_phones == 2
+
+
+@pytest.mark.parametrize("devices", ["phone:0", "adb-phone:0", "adb-phone:two", "tablet:2"])
+def test_names_that_mean_nothing_are_refused(devices: str) -> None:
+    with pytest.raises(ConfigError, match=devices.partition(":")[0]):
+        source_for(devices, phone_suite("quickstart"))
