@@ -89,7 +89,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     ),
     "view": Entry(
         target="gui_agent.cli.view:View",
-        summary="write stored episodes as one HTML file",
+        summary="show stored episodes in a browser: one HTML file, or served",
     ),
     "serve": Entry(
         target="gui_agent.cli.serve:Serve",

@@ -172,7 +172,7 @@ class Viewer:
         )
 
     def group(self, request: Request) -> Response:
-        """The siblings of one task, one below the other, their steps in columns."""
+        """The siblings of one task beside each other, at the same step."""
         run = self._run(request.path_params["run"])
         listing = run.listing()
         name = request.path_params["group_id"]

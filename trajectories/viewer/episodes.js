@@ -1,6 +1,6 @@
 // Draws episodes from JSON. Text enters the page as text nodes only; nothing here parses markup.
 // data.view says what the page is: "list" (the default: one file with everything in it), or, from a server,
-// "episode", "group" (siblings below each other) or "compare" (two episodes beside each other).
+// "episode", "group" (the timelines of siblings beside each other) or "compare" (two whole episodes).
 "use strict";
 (() => {
   const root = document.getElementById("episodes");
@@ -82,10 +82,9 @@
 
   function screen(step, thin) {
     const source = imageOf(step, thin);
-    const ratio = step.width ? `--ratio:${Number(step.width) / Number(step.height)}` : null;
+    const ratio = step.width ? `--ratio:${Number(step.width) / Number(step.height)};aspect-ratio:${Number(step.width)}/${Number(step.height)}` : null;
     if (!source) {
-      const shape = step.width ? `${ratio};aspect-ratio:${Number(step.width)}/${Number(step.height)}` : "--ratio:0.5625;aspect-ratio:9/16";
-      const blank = h("div", { class: "screen blank", style: shape }, thin ? "" : h("span", {}, "no screenshot"));
+      const blank = h("div", { class: "screen blank", style: ratio || "--ratio:0.5625;aspect-ratio:9/16" }, thin ? "" : h("span", {}, "no screenshot"));
       if (state.overlay && step.width) blank.append(overlay(step, thin));
       return blank;
     }
