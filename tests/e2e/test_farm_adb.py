@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,16 +21,18 @@ from devices.android.device import AndroidSettings
 from devices.android.server import AdbServer, find_adb
 from devices.farm import DeviceFarm, FarmOptions, FaultKind
 from devices.farm.android import AndroidSource
+from devices.farm.in_process import FactorySource
 from devices.farm.member import MemberState
 from devices.farm.phones import AdbPhoneSource
 from devices.phone.adb.faults import Fault
 from devices.phone.adb.own_server import answers, tell
+from devices.phone.device import PhoneFactory
 from devices.phone.suites import phone_suite
 from gui_agent.cli.main import main
 from gui_agent.device import Device, Verdict
 from gui_agent.errors import DependencyError, DeviceTimeoutError
 from trainers.config import OnExhausted, OnlineConfig
-from trainers.metrics import read_metrics
+from trainers.metrics import read_metrics, without_times
 from trainers.online import train_online
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.collect import CollectStats, collect_episodes, demonstrator_for, group_jobs
@@ -37,6 +40,7 @@ from trajectories.store import TrajectoryStore
 
 ROOT = Path(__file__).parents[2]
 SUITE = phone_suite("quickstart")
+TASKS = [SUITE.task("set_switch", seed) for seed in range(2)]
 DRIVER = AndroidSettings(timeout_s=1.5)
 OPTIONS = FarmOptions(
     observe_timeout_s=8, execute_timeout_s=8, reconnect_timeout_s=15, backoff_first_s=0.1, backoff_max_s=1,
@@ -224,16 +228,37 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_model(tiny, ["set the switch"], tmp_path_factory.mktemp("tiny"), seed=0)
 
 
+def tiny_training(model_dir: Path, output_dir: Path) -> OnlineConfig:
+    return OnlineConfig(
+        model=str(model_dir), output_dir=output_dir, suite=SUITE.suite, format="compact", device="cpu",
+        num_generations=2, groups_per_update=2, max_updates=3, max_completion_length=4, learning_rate=1e-3,
+        on_exhausted=OnExhausted.TRAIN_ON_REST, beta=0.0, max_num_gen_batches=1, filter_std=-1,
+        max_fault_retries=6, algorithm="grpo",
+    )  # fmt: skip
+
+
+async def test_training_in_process_is_the_same_with_and_without_a_farm(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    """Three phones for four episodes: one waits for a device, and lock-step batches are cut alike."""
+    alone = await train_online(
+        replace(tiny_training(model_dir, tmp_path / "alone"), max_updates=2),
+        tasks=TASKS,
+        devices=PhoneFactory(num_devices=3),
+    )
+    async with DeviceFarm([FactorySource("phone", PhoneFactory(num_devices=3))]) as farm:
+        config = replace(tiny_training(model_dir, tmp_path / "farm"), max_updates=2)
+        with_farm = await train_online(config, tasks=TASKS, devices=farm)
+    lines = [list(map(without_times, read_metrics(one.metrics_path))) for one in (alone, with_farm)]
+    assert lines[0] == lines[1]
+    weights = [(one.model_dir / "model.safetensors").read_bytes() for one in (alone, with_farm)]
+    assert weights[0] == weights[1]
+
+
 async def test_online_training_goes_on_when_the_adb_server_and_phones_are_killed(
     model_dir: Path, tmp_path: Path
 ) -> None:
-    tasks = [SUITE.task("set_switch", seed) for seed in range(2)]
-    config = OnlineConfig(
-        model=str(model_dir), output_dir=tmp_path / "run", suite=SUITE.suite, format="compact", device="cpu",
-        num_generations=2, groups_per_update=2, max_updates=3, max_completion_length=4, learning_rate=1e-3,
-        on_exhausted=OnExhausted.TRAIN_ON_REST, beta=0.0, max_num_gen_batches=1, filter_std=-1,
-        max_fault_retries=6, deterministic=False, algorithm="grpo",
-    )  # fmt: skip
+    config = replace(tiny_training(model_dir, tmp_path / "run"), deterministic=False)
     kills: list[str] = []
 
     async def kill(source: AdbPhoneSource, farm: DeviceFarm) -> None:
@@ -251,7 +276,7 @@ async def test_online_training_goes_on_when_the_adb_server_and_phones_are_killed
 
     async with phones(2) as (source, farm):
         killing = asyncio.ensure_future(kill(source, farm))
-        result = await train_online(config, tasks=tasks, devices=farm)
+        result = await train_online(config, tasks=TASKS, devices=farm)
         await killing
     assert kills == ["adb server", "phone"]
     lines = read_metrics(result.metrics_path)
