@@ -9,6 +9,7 @@ Every entry says which paper it follows, what it needs and when to use it. Nothi
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
@@ -247,6 +248,9 @@ def get_algorithm(text: str, settings: EstimatorSettings | None = None) -> Algor
     if entry is None:
         raise ConfigError(f"unknown {_KIND} {chosen.name!r}; {suggestion(chosen.name, ALGORITHMS)}")
     given = {**chosen.options, **_flags(chosen, entry, settings)}
+    for key, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{chosen.name}.{key} is {value}; expected a finite number")
     options = build_options(entry.options, given, kind=_KIND, name=chosen.name)
     return Algorithm(name=chosen.name, entry=entry, options=options, estimator=options.build(settings.compat))
 

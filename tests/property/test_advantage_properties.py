@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, DataError
 from gui_agent.policy import AgentRole
 from trainers.advantages import (
     DrawWithin,
@@ -298,6 +299,21 @@ def test_bad_names_and_settings_are_refused() -> None:
         TextSimilarity(1.5)
     with pytest.raises(ConfigError, match="cluster_size"):
         SrgpoAdvantage(cluster_size=0)
+
+
+@pytest.mark.parametrize("name", sorted(ALGORITHMS))
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_a_reward_that_is_no_number_names_the_trajectory(name: str, value: Any) -> None:
+    fine = EstimatorRow(group_id="g", episode_id="fine", step=0, reward=0.0)
+    spoilt = replace(fine, episode_id="spoilt", reward=value, episode_reward=value)
+    with pytest.raises(DataError, match=r"trajectory 'spoilt'.*reward is"):
+        get_estimator(name)([fine, spoilt], rng())
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_options_are_finite(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"gigpo\.step_weight is"):
+        get_estimator(f"gigpo:step_weight={value}")
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))

@@ -100,6 +100,7 @@ def every_reward() -> list[RewardFn]:
     return [everything, *(get_reward(name) for name in REWARDS if name != "process")]
 
 
+@settings(deadline=None)
 @given(episodes())
 def test_rewards_are_pure_and_finite_and_one_per_step(trajectory: Trajectory) -> None:
     before = copy.deepcopy(trajectory)
@@ -111,6 +112,7 @@ def test_rewards_are_pure_and_finite_and_one_per_step(trajectory: Trajectory) ->
             assert each.value == pytest.approx(math.fsum(each.parts.values()), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(episodes())
 def test_rewards_of_a_stored_episode_are_the_same(trajectory: Trajectory) -> None:
     stored = rows_to_trajectory(trajectory_to_rows(trajectory))
@@ -118,12 +120,14 @@ def test_rewards_of_a_stored_episode_are_the_same(trajectory: Trajectory) -> Non
         assert checked(reward, stored) == checked(reward, trajectory)
 
 
+@settings(deadline=None)
 @given(episodes())
 def test_parts_stay_within_their_range(trajectory: Trajectory) -> None:
     for part in PARTS.values():
         assert all(part.lowest <= value <= part.highest for value in part.compute(trajectory))
 
 
+@settings(deadline=None)
 @given(episodes(), mixtures, st.sampled_from([-2.0, 0.5, 3.0]))
 def test_value_is_the_weighted_sum_and_scales_with_the_weights(
     trajectory: Trajectory, mixture: dict[str, float], factor: float
@@ -138,6 +142,7 @@ def test_value_is_the_weighted_sum_and_scales_with_the_weights(
         assert larger.value == pytest.approx(factor * each.value, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(episodes(), mixtures)
 def test_the_order_in_which_parts_are_written_changes_nothing(
     trajectory: Trajectory, mixture: dict[str, float]
@@ -150,6 +155,7 @@ def test_the_order_in_which_parts_are_written_changes_nothing(
         assert each.value == pytest.approx(other.value, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(episodes())
 def test_progress_adds_up_to_the_progress_at_the_end(trajectory: Trajectory) -> None:
     made = PARTS["progress"].compute(trajectory)
@@ -157,6 +163,7 @@ def test_progress_adds_up_to_the_progress_at_the_end(trajectory: Trajectory) -> 
         assert math.fsum(made[: index + 1]) == pytest.approx(step.progress, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(episodes())
 def test_what_a_later_step_does_changes_no_earlier_part(trajectory: Trajectory) -> None:
     shorter = replace(trajectory, steps=trajectory.steps[:-1])
@@ -164,6 +171,7 @@ def test_what_a_later_step_does_changes_no_earlier_part(trajectory: Trajectory) 
         assert PARTS[name].compute(trajectory)[:-1] == PARTS[name].compute(shorter)
 
 
+@settings(deadline=None)
 @given(episodes())
 def test_redundancy_is_what_it_says(trajectory: Trajectory) -> None:
     steps = trajectory.steps
@@ -182,6 +190,7 @@ def test_redundancy_is_what_it_says(trajectory: Trajectory) -> None:
         assert PARTS["revisited_state"].compute(trajectory)[index] == back
 
 
+@settings(deadline=None)
 @given(episodes())
 def test_success_is_worth_more_than_failure_in_every_reward_that_judges_it(trajectory: Trajectory) -> None:
     won = replace(trajectory, stop=StopReason.FINISHED, outcome=Outcome(verdict=Verdict.SUCCESS))
@@ -191,7 +200,7 @@ def test_success_is_worth_more_than_failure_in_every_reward_that_judges_it(traje
         assert total(reward(won)) > total(reward(lost)), name
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(episodes(), min_size=1, max_size=4), st.randoms())
 def test_figures_do_not_depend_on_the_order_of_episodes(
     trajectories: list[Trajectory], random: st.DataObject
@@ -209,6 +218,7 @@ def _figures(reward: RewardFn, trajectories: list[Trajectory]) -> object:
     return summary.figures
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
 def test_means_are_exact(values: list[float]) -> None:
     summary = RewardSummary()

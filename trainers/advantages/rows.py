@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gui_agent.errors import DataError
 from gui_agent.policy import AgentRole
 from trainers.clusters import Codes, cluster_codes, time_order
 from trainers.returns import Floats, discounted_returns
@@ -125,12 +126,28 @@ def step_numbers(rows: Sequence[EstimatorRow]) -> Codes:
 
 def step_rewards(rows: Sequence[EstimatorRow]) -> Floats:
     """Immediate rewards, shape (N,)."""
-    return np.array([row.reward for row in rows], dtype=np.float64)
+    return _finite("reward", rows, np.array([row.reward for row in rows], dtype=np.float64))
 
 
 def episode_rewards(rows: Sequence[EstimatorRow]) -> Floats:
     """The reward of each row's episode, shape (N,)."""
-    return np.array([row.episode_reward for row in rows], dtype=np.float64)
+    return _finite("episode_reward", rows, np.array([row.episode_reward for row in rows], dtype=np.float64))
+
+
+def _finite(name: str, rows: Sequence[EstimatorRow], values_N: Floats) -> Floats:
+    """The values; one that is missing or not finite would spoil its whole cluster.
+
+    Raises:
+        DataError: there is such a value.
+    """
+    wrong = np.flatnonzero(~np.isfinite(values_N))
+    if len(wrong):
+        row = rows[int(wrong[0])]
+        raise DataError(
+            f"trajectory {row.episode_id!r} of group {row.group_id!r}, step {row.step}: {name} is "
+            f"{values_N[wrong[0]]}; expected a finite number: correct the reward, or leave the group out"
+        )
+    return values_N
 
 
 def step_returns(
