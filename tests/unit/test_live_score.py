@@ -96,6 +96,7 @@ def test_training_never_draws_an_evaluation_instance() -> None:
     assert not trained & evaluated
     assert all(task.seed >= EVALUATION_SEED_START for task in evaluation_tasks(suite, 5))
     later = {task.task_id for task in evaluation_tasks(suite, 5, first=5)}
-    assert len(later) == len(evaluated) and not later & evaluated
+    assert len(later) == len(evaluated)
+    assert not later & evaluated
     with pytest.raises(ConfigError, match="evaluation instances"):
         training_tasks(suite, 10, seed=100)
