@@ -73,7 +73,7 @@ class FaultStrategy(StrEnum):
 
 
 class Compat(StrEnum):
-    """Which reading of UI-S1 is meant where its paper and its release differ."""
+    """Which reading of a method is meant where its paper and its release differ."""
 
     PAPER = "paper"
     RELEASE = "release"
@@ -268,7 +268,7 @@ class RLConfig(LearnerConfig):
             ever cut out of a prompt.
         max_batch_size: requests in one call of `generate`.
         max_concurrency: episodes in flight; never more than there are devices.
-        compat: which reading of UI-S1 is meant where its paper and its release differ.
+        compat: which reading of a method is meant where its paper and its release differ.
     """
 
     format: str = "ui_s1"

@@ -1,4 +1,4 @@
-"""What RAPO remembers and what it makes of failed groups, on groups made by hand and in the loop."""
+"""What RAPO remembers and what it makes of failed groups, on groups made by hand."""
 
 from __future__ import annotations
 

@@ -108,6 +108,11 @@ class SrgpoOptions:
 
     def __post_init__(self) -> None:
         self.build(Compat.PAPER)  # refuses an impossible size
+        if self.cluster_size == 1:
+            raise ConfigError(
+                "cluster_size is 1, so that no step is compared with another; expected 2 or more (the paper "
+                "has 16), -1 for all rows, or the algorithm grpo, which has no step term"
+            )
 
     def build(self, compat: Compat) -> SrgpoAdvantage:
         """The estimator."""

@@ -202,7 +202,7 @@ def _longest_response(trajectory: Trajectory, step: Step) -> int:
     if not lengths:
         raise DataError(
             f"{where(trajectory, step)}: no sampled response is recorded, so that nobody knows its length; "
-            "leave over_long out of the reward, or judge episodes of a model"
+            "leave over_long out of the reward (srgpo_vpr:over_long_penalty=0), or judge a model's episodes"
         )
     return max(lengths)
 
