@@ -184,6 +184,11 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+def _lost(request: Any) -> list[str]:
+    """What a reader would miss; a picture that is no longer wanted, because the page was left, is not."""
+    return [] if request.failure == "net::ERR_ABORTED" else [f"{request.url}: {request.failure}"]
+
+
 @pytest.fixture
 def page(browser: Any, served: Served) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
@@ -191,7 +196,7 @@ def page(browser: Any, served: Served) -> Iterator[Any]:
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.on("console", lambda message: problems.append(message.text))
-    opened.on("requestfailed", lambda request: problems.append(request.url))
+    opened.on("requestfailed", lambda request: problems.extend(_lost(request)))
     opened.goto(served.entrance)
     yield opened
     assert opened.title() != "owned"
