@@ -16,6 +16,7 @@ Source: arXiv:2509.09677 gives the plan to measure execution alone; the literal 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -105,7 +106,7 @@ class Labels(Protocol):
         ...
 
 
-class _Spoken:
+class _Spoken(ABC):
     """What all oracles have in common as policies: nothing is sampled."""
 
     version: Final = 0
@@ -126,9 +127,9 @@ class _Spoken:
         )
         return [words] * n
 
+    @abstractmethod
     async def words(self, prompt: Prompt) -> str:
         """What to say."""
-        raise NotImplementedError
 
 
 class ExpertPlanner(_Spoken):

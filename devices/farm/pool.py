@@ -328,7 +328,7 @@ class DeviceFarm:
             for member in self.members:
                 if member.state is MemberState.CHECKING and not member.failures:
                     self._welcome(member)
-        except BaseException:
+        except BaseException:  # a start that is cancelled leaves nothing behind either
             await self.close()
             raise
         self._write_status()

@@ -145,7 +145,7 @@ class OpenAIPolicy:
         try:
             answer = await policy._ask("GET", "models", None)
             policy._adopt(answer, image_budget)
-        except BaseException:
+        except BaseException:  # cancelled or failed, the connections are closed
             await policy.close()
             raise
         return policy

@@ -275,7 +275,7 @@ def fork(work: Callable[[], Any]) -> int:
         try:
             work()
             code = 0
-        except BaseException:
+        except BaseException:  # a child must never go on as a second pytest
             traceback.print_exc()
         finally:
             sys.stdout.flush()

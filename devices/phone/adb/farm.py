@@ -96,7 +96,7 @@ class PhoneFarm:
         """
         try:
             await self._start()
-        except BaseException:
+        except BaseException:  # a start that is cancelled leaves nothing behind either
             await self.close()
             raise
 
