@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,10 @@ class ResultRow:
         command: what reproduces the row.
         sop_score: SOP score of the same model on held-out trajectories, in [0, 1], if measured.
         episodes: number of scored episodes behind `success`.
+        trained_rows: rows that the model was trained on since it was the base that all methods share.
+        planner_errors, actor_errors, unread_errors: shares of the steps of held-out trajectories, after the
+            expert's history, that are the planner's error, the actor's, or wrong for a reason that nobody
+            can tell (see `eval.blame`); None for agents without a planner.
     """
 
     suite: str
@@ -45,6 +49,10 @@ class ResultRow:
     command: str
     sop_score: float | None = None
     episodes: int | None = None
+    trained_rows: int | None = None
+    planner_errors: float | None = None
+    actor_errors: float | None = None
+    unread_errors: float | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -85,40 +93,68 @@ def append_result(path: Path, row: ResultRow) -> None:
 
 
 def results_table(rows: Sequence[ResultRow], *, titles: Mapping[str, str] | None = None) -> str:
-    """A Markdown table per suite: each method's mean over seeds, its range, and every seed."""
+    """A Markdown table per suite: each method's mean over seeds, its range, and every seed.
+
+    Columns that only some comparisons have are shown where a row of the suite has them.
+    """
     sections = []
     for suite in sorted({row.suite for row in rows}):
         of_suite = [row for row in rows if row.suite == suite]
         by_method: dict[str, list[ResultRow]] = {}
         for row in of_suite:
             by_method.setdefault(row.method, []).append(row)
+        more = [column for column in _COLUMNS if any(column.value(row) is not None for row in of_suite)]
+        titles_of_columns = [*_ALWAYS, *(column.title for column in more)]
         lines = [
             f"### {suite}",
             "",
-            "| method | seeds | success, mean | range over seeds | per seed with 95 % interval | SOP score "
-            "| training CPU-s | device steps |",
-            "|---|---|---|---|---|---|---|---|",
+            f"| {' | '.join(titles_of_columns)} |",
+            f"|{'---|' * len(titles_of_columns)}",
         ]
         order = sorted(by_method.items(), key=lambda item: statistics.fmean(row.success for row in item[1]))
-        lines += [_line((titles or {}).get(method, method), group) for method, group in order]
+        lines += [_line((titles or {}).get(method, method), group, more) for method, group in order]
         sections.append("\n".join(lines))
     return "\n\n".join(sections) + "\n"
 
 
-def _line(title: str, group: Sequence[ResultRow]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    title: str
+    value: Callable[[ResultRow], float | None]
+    form: str
+
+    def mean(self, group: Sequence[ResultRow]) -> str:
+        values = [value for value in map(self.value, group) if value is not None]
+        return format(statistics.fmean(values), self.form) if values else "–"
+
+
+_ALWAYS = ("method", "seeds", "success, mean", "range over seeds", "per seed with 95 % interval")
+_COLUMNS = (
+    _Column(title="SOP score", value=lambda row: row.sop_score, form=".3f"),
+    _Column(title="planner's errors", value=lambda row: row.planner_errors, form=".1%"),
+    _Column(title="actor's errors", value=lambda row: row.actor_errors, form=".1%"),
+    _Column(title="unread errors", value=lambda row: row.unread_errors, form=".1%"),
+    _Column(title="trained rows", value=lambda row: row.trained_rows, form=",.0f"),
+    _Column(title="training CPU-s", value=lambda row: row.cpu_s, form=".0f"),
+    _Column(title="device steps", value=lambda row: row.device_steps, form=".0f"),
+)
+
+
+def _line(title: str, group: Sequence[ResultRow], columns: Sequence[_Column]) -> str:
     successes = [row.success for row in group]
-    scores = [row.sop_score for row in group if row.sop_score is not None]
     seeds = "; ".join(
         f"{row.seed}: {row.success:.0%} ({row.success_low:.0%}–{row.success_high:.0%})"
         for row in sorted(group, key=lambda row: row.seed)
     )
-    score = f"{statistics.fmean(scores):.3f}" if scores else "–"
-    return (
-        f"| {title} | {len(group)} | {statistics.fmean(successes):.1%} "
-        f"| {min(successes):.0%}–{max(successes):.0%} | {seeds} | {score} "
-        f"| {statistics.fmean(row.cpu_s for row in group):.0f} "
-        f"| {statistics.fmean(row.device_steps for row in group):.0f} |"
-    )
+    cells = [
+        title,
+        str(len(group)),
+        f"{statistics.fmean(successes):.1%}",
+        f"{min(successes):.0%}–{max(successes):.0%}",
+        seeds,
+        *(column.mean(group) for column in columns),
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _row(path: Path, index: int, entry: Any) -> ResultRow:

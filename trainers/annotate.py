@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gui_agent.matching import get_matcher
 from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole
+from trainers.candidates import CandidateCredit, candidate_credits
 from trainers.config import RLConfig, SemiOnlineConfig
 from trainers.configured_credit import configured_credit
 from trainers.credit import Credit, EstimatorCredit, ScoredGroup
@@ -32,6 +33,7 @@ class StepCredit:
             too long, or a stored success took the place of its episode. Where several roles speak in one
             step, that of the actor if it learnt; where several samples are compared, that of the executed.
         by_role: the same for each role that learnt at this step, by name.
+        candidates: one for each candidate of the step, in their order, where several samples are compared.
     """
 
     reward: float
@@ -39,6 +41,7 @@ class StepCredit:
     return_: float
     advantage: float | None
     by_role: Mapping[str, float] = field(default_factory=dict)
+    candidates: tuple[CandidateCredit, ...] = ()
 
 
 def step_credits(
@@ -83,9 +86,9 @@ def step_credits(
             if len(row.prompt_token_ids) <= config.max_prompt_length
             and row.role not in config.resting_roles(update)
         ]
-        advantages = _executed(rows)
+        advantages, by_group = _executed(rows), _by_group(rows)
         for group in scored:
-            credits |= _group_credits(group, credit, advantages)
+            credits |= _group_credits(group, credit, advantages, by_group)
     return credits
 
 
@@ -95,6 +98,14 @@ def _executed(rows: Sequence[Row]) -> dict[tuple[str, int], dict[AgentRole, floa
     for row in rows:
         first[row.episode_id, row.step].setdefault(row.role, row.advantage)
     return first
+
+
+def _by_group(rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Advantages of rows that are compared with each other, in order, by name of the group."""
+    advantages: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        advantages[row.group_id].append(row.advantage)
+    return advantages
 
 
 def _to_learn_from(
@@ -108,6 +119,7 @@ def _group_credits(
     scored: ScoredGroup,
     credit: EstimatorCredit | ForesightCredit,
     advantages: Mapping[tuple[str, int], Mapping[AgentRole, float]],
+    by_group: Mapping[str, Sequence[float]],
 ) -> dict[str, list[StepCredit]]:
     credits = {}
     for record, rewards in zip(scored.group.records, scored.rewards, strict=True):
@@ -121,7 +133,10 @@ def _group_credits(
                 return_=value,
                 advantage=by_role.get(AgentRole.ACTOR, by_role.get(AgentRole.PLANNER)),
                 by_role={role.value: value for role, value in by_role.items()},
+                candidates=()
+                if isinstance(credit, EstimatorCredit)
+                else candidate_credits(credit.reward, trajectory, step, by_group),
             )
-            for by_role, reward, value in zip(learnt, rewards, returns, strict=True)
+            for step, by_role, reward, value in zip(trajectory.steps, learnt, rewards, returns, strict=True)
         ]
     return credits

@@ -99,6 +99,7 @@ class LearnerConfig:
         max_steps: stop with the update that reaches so many optimiser steps; -1 means no such limit.
         max_cpu_s: stop after this many CPU seconds of this process, those before a resume included; 0 is no
             limit.
+        max_rows: stop with the update that reaches so many trained rows; 0 is no limit.
         share_prefixes: compute a prompt once for all its samples in a forward pass; exact, and several times
             faster where siblings share their prompts.
         lora_rank: rank of low-rank adapters on the language model; 0 trains all weights.
@@ -141,6 +142,7 @@ class LearnerConfig:
     share_prefixes: bool = True
     max_steps: int = -1
     max_cpu_s: float = 0.0
+    max_rows: int = 0
     lora_rank: int = 0
     lora_alpha: int = 32
     freeze_vision: bool = True
@@ -173,6 +175,7 @@ class LearnerConfig:
         self._require(self.save_total_limit >= 0, "save_total_limit", "0 (all) or more")
         self._require(self.lora_rank >= 0, "lora_rank", "0 (all weights) or more")
         self._require(self.max_cpu_s >= 0, "max_cpu_s", "0 (no limit) or more")
+        self._require(self.max_rows >= 0, "max_rows", "0 (no limit) or more")
         self._require(self.logging_steps >= 1, "logging_steps", "1 or more")
         self._require(self.save_steps >= 0, "save_steps", "0 (last only) or more")
         self._require(self.max_steps >= -1, "max_steps", "-1 (no limit), 0 or more")

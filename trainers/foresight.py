@@ -166,6 +166,21 @@ class ForesightReward:
             groups.append(StateGroup(key=key, candidates=tuple(actions), rewards=rewards))
         return groups
 
+    def achieved(self, trajectory: Trajectory, step: Step, candidate: Candidate) -> float:
+        """What a probe or an action achieved: against the expert's action, or as it was measured.
+
+        Raises:
+            DataError: there is no expert's action, or nobody tried it.
+        """
+        if self.matcher is not None:
+            return execution_reward(self._match(trajectory, step, candidate), self.options.execution)
+        if GAIN not in candidate.measured:
+            raise DataError(
+                f"trajectory {trajectory.episode_id!r}, step {step.index}: an action was not tried, so that "
+                "nobody knows what it achieves; sample live episodes with the algorithm foresight"
+            )
+        return candidate.measured[GAIN]
+
     def _key(self, trajectory: Trajectory, step: Step, role: AgentRole, subgoal: str = "") -> GroupKey:
         return GroupKey(
             task_id=trajectory.task_id,
@@ -181,7 +196,7 @@ class ForesightReward:
         subgoals = kinds[CandidateKind.SUBGOAL]
         achieved: dict[Hashable, list[float]] = {}
         for probe in kinds[CandidateKind.PROBE]:
-            achieved.setdefault(self._shared(probe), []).append(self._achieved(trajectory, step, probe))
+            achieved.setdefault(self._shared(probe), []).append(self.achieved(trajectory, step, probe))
         judged = self._judged(subgoals)
         return [
             planner_reward(
@@ -211,18 +226,8 @@ class ForesightReward:
             )
         return StepReward.of(
             format=self.options.lambda_format * action.format_ok,
-            execution=self.options.lambda_execution * self._achieved(trajectory, step, action),
+            execution=self.options.lambda_execution * self.achieved(trajectory, step, action),
         )
-
-    def _achieved(self, trajectory: Trajectory, step: Step, candidate: Candidate) -> float:
-        if self.matcher is not None:
-            return execution_reward(self._match(trajectory, step, candidate), self.options.execution)
-        if GAIN not in candidate.measured:
-            raise DataError(
-                f"trajectory {trajectory.episode_id!r}, step {step.index}: an action was not tried, so that "
-                "nobody knows what it achieves; sample live episodes with the algorithm foresight"
-            )
-        return candidate.measured[GAIN]
 
     def _match(self, trajectory: Trajectory, step: Step, candidate: Candidate) -> MatchResult:
         assert self.matcher is not None
@@ -245,7 +250,7 @@ class ForesightCredit:
 
     def __init__(self, reward: ForesightReward, learning: Learning, *, filter_std: float) -> None:
         """Credit by `reward`, to the roles that `learning` names for an update."""
-        self._reward = reward
+        self.reward = reward
         self._estimator = reward.options.build(Compat.PAPER)
         self._learning = learning
         self._filter_std = filter_std
@@ -255,7 +260,7 @@ class ForesightCredit:
         rewards, deviations = [], [0.0]
         for record in group.records:
             trajectory = record.trajectory
-            found = [self._reward.at(trajectory, step) for step in trajectory.steps]
+            found = [self.reward.at(trajectory, step) for step in trajectory.steps]
             rewards.append(tuple(_mean_reward(groups) for groups in found))
             learning = self._learning(trajectory.update)
             deviations += [g.deviation for groups in found for g in groups if g.key.role in learning]
@@ -273,7 +278,7 @@ class ForesightCredit:
             group
             for scored in groups
             for record in scored.group.records
-            for group in self._reward.groups(record.trajectory)
+            for group in self.reward.groups(record.trajectory)
             if group.key.role in learning and (self._filter_std == _KEEP_ALL or not group.is_flat)
         ]
         wanted = [row for group in found for row in group.estimator_rows]

@@ -77,6 +77,7 @@ class Learner:
     Attributes:
         model: the weights that learn.
         version: updates so far.
+        rows_trained: rows in all updates so far.
         optimizer: counts steps and skipped steps.
     """
 
@@ -102,6 +103,7 @@ class Learner:
         self.config = config
         self.accelerator = accelerator or build_accelerator(config)
         self.version = 0
+        self.rows_trained = 0
         self._adapter_of_role = dict(adapter_of_role or {})
         self._stopwatch = stopwatch or Stopwatch()
         self._starting: StartingAdapters | None = None
@@ -154,6 +156,7 @@ class Learner:
                 compare=number == 0 and not sums.compared_tokens,
             )
         self.version += 1
+        self.rows_trained += len(rows)
         return {
             **metrics,
             **self._means(sums),
@@ -168,6 +171,7 @@ class Learner:
         metrics = self._step(
             mini_batch, self._share(mini_batch), screenshots, negative_log_likelihood, sums, old=None
         )
+        self.rows_trained += mini_batch.num_rows
         return {**metrics, **self._means(sums), "rows": mini_batch.num_rows}
 
     def save(self, folder: Path) -> None:

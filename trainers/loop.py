@@ -48,6 +48,7 @@ class StopCause(StrEnum):
     MAX_UPDATES = "max_updates"
     MAX_STEPS = "max_steps"
     MAX_CPU_S = "max_cpu_s"
+    MAX_ROWS = "max_rows"
     EPOCHS = "num_train_epochs"
     ALL_SOLVED = "max_solve_rate"
     """Every task reached `max_solve_rate`: there is nothing left to learn."""
@@ -335,6 +336,8 @@ class TrainingLoop:
             return StopCause.MAX_STEPS
         if config.max_cpu_s and self._agree(config.max_cpu_s <= self._stopwatch.cpu_s):
             return StopCause.MAX_CPU_S
+        if config.max_rows and config.max_rows <= self._learner.rows_trained:
+            return StopCause.MAX_ROWS
         if config.max_updates < 0 and self._source.epochs >= config.num_train_epochs:
             return StopCause.EPOCHS
         if self._rapo is not None and len(self._rapo.pruned) == self._source.num_tasks:

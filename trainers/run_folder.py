@@ -31,6 +31,7 @@ _MAY_CHANGE_ON_RESUME: Final = frozenset(
         "max_steps",
         "max_updates",
         "max_cpu_s",
+        "max_rows",
         "num_train_epochs",
         "logging_steps",
         "save_steps",
@@ -97,6 +98,7 @@ class RunFolder:
                 f"{path}: its tensors are damaged ({error}); "
                 "set resume_from_checkpoint to an earlier checkpoint"
             ) from error
+        self._learner.rows_trained = state.rows_trained
         self._stopwatch.resume(state.cpu_s)
         self._metrics_bytes = state.metrics_bytes
         self.last_checkpoint = path
@@ -154,6 +156,7 @@ class RunFolder:
                     update=update,
                     optimizer_steps=self._learner.optimizer.num_steps,
                     skipped_steps=self._learner.optimizer.num_skipped,
+                    rows_trained=self._learner.rows_trained,
                     position=position,
                     store_mark=store_mark,
                     rapo=rapo or {},

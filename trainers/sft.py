@@ -183,6 +183,8 @@ class _Imitation:
             return StopCause.MAX_STEPS
         if config.max_cpu_s and config.max_cpu_s <= self._stopwatch.cpu_s:
             return StopCause.MAX_CPU_S
+        if config.max_rows and config.max_rows <= self._learner.rows_trained:
+            return StopCause.MAX_ROWS
         if config.max_steps < 0 and self._step >= config.num_train_epochs * self._steps_per_epoch:
             return StopCause.EPOCHS
         return None

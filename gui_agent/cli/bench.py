@@ -16,9 +16,11 @@ from gui_agent.cli.experiment import Stage
 from gui_agent.cli.recipes import parse_yaml
 from gui_agent.cli.schema import did_you_mean
 from gui_agent.errors import ConfigError, GuiAgentError
+from trainers.checkpoint import Checkpoints, load_state
 from trajectories.store import TrajectoryStore
 
 _METHOD_COMMANDS = ("train sft", "train semi-online", "train online")
+_BASE = "grounding"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +31,20 @@ class Method:
         name: as it stands in the results.
         command: that trains; empty scores the warm start itself.
         settings: go before the recipe's.
+        after: name of an earlier method from whose model this one starts, or "grounding"; the warm start if
+            empty.
         same_cpu_as: name of an earlier method whose CPU seconds this one may spend.
+        same_rows_as: name of an earlier method; this one trains on as many rows.
+        evaluation: settings of its `eval run`, before the grid's.
     """
 
     name: str
     command: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    after: str = ""
     same_cpu_as: str = ""
+    same_rows_as: str = ""
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +128,17 @@ class Bench:
         methods = [method for method in grid.methods if not self.only or method.name in self.only]
         for method in methods:  # now, not when its turn comes after hours
             planned_commands(
-                grid.recipe, method.command or "train sft", method.settings, evaluation=grid.evaluation
+                grid.recipe,
+                method.command or "train sft",
+                method.settings,
+                evaluation={**grid.evaluation, **method.evaluation},
             )
         return replace(grid, seeds=self.seeds or grid.seeds, methods=methods)
 
     def _row(self, chain: Chain, grid: Grid, method: Method) -> ResultRow:
-        trained = self._trained(chain, method, read_grid(self.grid).methods)
-        scores = chain.evaluate(trained, grid.evaluation)
+        methods = {each.name: each for each in read_grid(self.grid).methods}
+        trained = self._trained(chain, method, methods)
+        scores = chain.evaluate(trained, {**grid.evaluation, **method.evaluation})
         if scores.success is None:
             raise GuiAgentError(
                 f"{method.name}, seed {chain.seed}: no episode could be scored; see {trained.folder}"
@@ -142,16 +155,31 @@ class Bench:
             command=f"gui-agent bench {self.grid} --only {method.name} --seeds {chain.seed}",
             sop_score=round(scores.sop, 4),
             episodes=scores.live["scored"],
+            trained_rows=self._rows(chain, method, methods),
+            **_error_split(scores.replay),
         )
 
-    def _trained(self, chain: Chain, method: Method, methods: Sequence[Method]) -> Stage:
+    def _trained(self, chain: Chain, method: Method, methods: Mapping[str, Method]) -> Stage:
         if not method.command:
             return chain.warm_start
         settings = dict(method.settings)
         if method.same_cpu_as:
-            (other,) = (each for each in methods if each.name == method.same_cpu_as)
-            settings["max_cpu_s"] = self._trained(chain, other, methods).cpu_s
-        return chain.method(method.name, method.command, settings)
+            settings["max_cpu_s"] = self._trained(chain, methods[method.same_cpu_as], methods).cpu_s
+        if method.same_rows_as:
+            settings["max_rows"] = _rows_of(self._trained(chain, methods[method.same_rows_as], methods))
+        start = None
+        if method.after:
+            earlier = method.after
+            start = chain.grounding if earlier == _BASE else self._trained(chain, methods[earlier], methods)
+        return chain.method(method.name, method.command, settings, start=start)
+
+    def _rows(self, chain: Chain, method: Method, methods: Mapping[str, Method]) -> int:
+        """Rows that the model of a method was trained on, since it was the grounded base."""
+        own = _rows_of(self._trained(chain, method, methods))
+        if not method.command or method.after == _BASE:
+            return own
+        before = methods[method.after] if method.after else Method(name="warm_start")
+        return own + self._rows(chain, before, methods)
 
     def _write_table(self) -> None:
         if self.table:
@@ -180,12 +208,19 @@ def read_grid(path: Path) -> Grid:
         raise ConfigError(f"{path}: methods is {data['methods']!r}; expected names, each with its settings")
     methods = [_method(path, str(name), said or {}) for name, said in data["methods"].items()]
     for position, method in enumerate(methods):
-        earlier = [each.name for each in methods[:position] if each.command]
-        if method.same_cpu_as and method.same_cpu_as not in earlier:
-            raise ConfigError(
-                f"{path}: {method.name}: same_cpu_as names {method.same_cpu_as!r}; expected a training that "
-                f"stands before it: {', '.join(earlier) or 'there is none'}"
-            )
+        before = methods[:position]
+        earlier = {
+            "same_cpu_as": [each.name for each in before if each.command],
+            "same_rows_as": [each.name for each in before],
+            "after": [_BASE, *(each.name for each in before)],
+        }
+        for key, names in earlier.items():
+            name = getattr(method, key)
+            if name and name not in names:
+                raise ConfigError(
+                    f"{path}: {method.name}: {key} names {name!r}; expected a training that stands before "
+                    f"it: {', '.join(names) or 'there is none'}"
+                )
     evaluation = data.get("evaluation", {})
     if not isinstance(evaluation, dict):
         raise ConfigError(f"{path}: evaluation is {evaluation!r}; expected settings of eval run, with values")
@@ -193,11 +228,12 @@ def read_grid(path: Path) -> Grid:
 
 
 def _method(path: Path, name: str, said: Mapping[str, Any]) -> Method:
-    known = ("command", "settings", "same_cpu_as")
+    known = ("command", "settings", "after", "same_cpu_as", "same_rows_as", "evaluation")
     if not isinstance(said, Mapping):
         raise ConfigError(f"{path}: {name} is {said!r}; expected the keys {', '.join(known)}")
-    if not isinstance(said.get("settings", {}), Mapping):
-        raise ConfigError(f"{path}: {name}: settings is {said['settings']!r}; expected names with values")
+    for key in ("settings", "evaluation"):
+        if not isinstance(said.get(key, {}), Mapping):
+            raise ConfigError(f"{path}: {name}: {key} is {said[key]!r}; expected names with values")
     if not name or name in (".", "..") or "/" in name:
         raise ConfigError(f"{path}: {name!r} is no name for a method: its folder is called so")
     for key in said:
@@ -231,3 +267,23 @@ def replace_table(path: Path, table: str) -> None:
 def _device_steps(trained: Stage) -> int:
     store = TrajectoryStore.open(trained.folder / "trajectories")
     return sum(len(trajectory.steps) for trajectory in store)
+
+
+def _rows_of(trained: Stage) -> int:
+    """Rows that a training trained on, as its last checkpoint counted them."""
+    rows = load_state(Checkpoints(trained.folder).complete()[-1]).rows_trained
+    if not rows:
+        raise ConfigError(
+            f"{trained.folder}: its checkpoint does not say how many rows it was trained on; move the folder "
+            "away, so that the training is done again"
+        )
+    return rows
+
+
+def _error_split(replay: Mapping[str, Any]) -> dict[str, float]:
+    """Shares of steps that planner and actor got wrong after expert history; none for a flat agent."""
+    errors = replay.get("errors")
+    if not errors:
+        return {}
+    split = errors["expert_history"]
+    return {f"{name}_errors": round(split[name]["value"], 4) for name in ("planner", "actor", "unread")}

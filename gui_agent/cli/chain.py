@@ -73,10 +73,13 @@ class Chain(Experiment):
         settings = {"model": self.grounding.folder / "model", "data": self.demonstrations.folder}
         return self.stage("warm_start", "train sft", _as_text(settings), after=before)
 
-    def method(self, name: str, command: str, settings: Mapping[str, Any]) -> Stage:
-        """Train on from the warm start, on the same demonstrations, or live."""
-        before = (self.warm_start, self.demonstrations)
-        inputs: dict[str, Any] = {"model": self.warm_start.folder / "model"}
+    def method(
+        self, name: str, command: str, settings: Mapping[str, Any], *, start: Stage | None = None
+    ) -> Stage:
+        """Train on from the model of a stage, the warm start if None, on the same demonstrations, or live."""
+        start = start or self.warm_start
+        before = (start, self.demonstrations)
+        inputs: dict[str, Any] = {"model": start.folder / "model"}
         if command != "train online":
             inputs["data"] = self.demonstrations.folder
         stage = self.stage(name, command, _as_text(inputs) | dict(settings), after=before)

@@ -15,6 +15,7 @@ from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
+from trainers.checkpoint import load_state
 from trainers.config import OnExhausted, SemiOnlineConfig, SFTConfig
 from trainers.loop import Evaluator, StopCause, TimedPolicy, TrainResult
 from trainers.metrics import read_metrics
@@ -258,6 +259,22 @@ async def test_the_evaluation_hook_joins_the_metrics(
 async def test_a_cpu_budget_ends_a_training(imitated: TrainResult, data: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(rl_config(imitated.model_dir, data, tmp_path / "run"), max_cpu_s=1e-3)
     assert (await train_semi_online(config)).cause is StopCause.MAX_CPU_S
+
+
+async def test_a_budget_of_rows_ends_a_training_also_when_it_was_resumed(
+    imitated: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(rl_config(imitated.model_dir, data, tmp_path / "run"), max_updates=1)
+    first = await train_semi_online(config)
+    rows = [metrics["rows"] for metrics in read_metrics(first.metrics_path)]
+    assert load_state(first.checkpoint).rows_trained == sum(rows) > 0
+    again = dataclasses.replace(
+        config, max_updates=-1, num_train_epochs=1000, max_rows=sum(rows) + 1, resume_from_checkpoint=True
+    )
+    second = await train_semi_online(again)
+    rows = [metrics["rows"] for metrics in read_metrics(second.metrics_path)]
+    assert second.cause is StopCause.MAX_ROWS
+    assert sum(rows[:-1]) < again.max_rows <= sum(rows)
 
 
 async def test_recorded_thoughts_are_asked_for_only_where_there_are_some(

@@ -61,3 +61,17 @@ def test_the_table_shows_mean_and_range_over_seeds() -> None:
     assert [line.split("|")[1].strip() for line in lines[4:]] == ["warm_start", "semi_online"]
     assert "50.0%" in lines[5]
     assert "25%–75%" in lines[5]
+
+
+def test_columns_of_some_comparisons_are_shown_where_they_are_known() -> None:
+    known = replace(ROW, suite="long", planner_errors=0.25, actor_errors=0.125, trained_rows=20_000)
+    table = results_table([ROW, known, replace(known, method="flat", planner_errors=None, actor_errors=None)])
+    long, short = table.split("\n\n### ")[0], table.split("### phone/quickstart")[1]
+    assert "planner's errors" not in short
+    assert "unread errors" not in long
+    header, joint, flat = (
+        [cell.strip() for cell in long.splitlines()[line].split("|")] for line in (2, 4, 5)
+    )
+    shown = dict(zip(header, joint, strict=True))
+    assert (shown["planner's errors"], shown["trained rows"]) == ("25.0%", "20,000")
+    assert dict(zip(header, flat, strict=True))["planner's errors"] == "–"

@@ -15,6 +15,7 @@ from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
 from trainers.config import SFTConfig
 from trainers.learner import load_learner_model
+from trainers.loop import StopCause
 from trainers.metrics import read_metrics, without_times
 from trainers.sft import expert_rows, train_sft
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
@@ -69,6 +70,14 @@ def test_a_resumed_run_ends_with_the_same_bits(model_dir: Path, data: Path, tmp_
     assert one.read_bytes() == other.read_bytes()
     lines = [[without_times(line) for line in read_metrics(run.metrics_path)] for run in (whole, resumed)]
     assert lines[0] == lines[1]
+
+
+def test_a_budget_of_rows_ends_the_training(model_dir: Path, data: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        settings(model_dir, data, tmp_path), max_steps=-1, num_train_epochs=9, max_rows=5
+    )
+    result = train_sft(config)  # 3 rows in steps of 2: 2 + 1 + 2
+    assert (result.cause, result.updates) == (StopCause.MAX_ROWS, 3)
 
 
 def test_thoughts_are_taught_or_left_out(model_dir: Path, data: Path) -> None:
