@@ -39,6 +39,10 @@ class StopReason(StrEnum):
     """The world broke; the episode must not be scored."""
     LOOP = "loop"
     """The agent did the same in the same state again and again."""
+    SAFETY = "safety"
+    """A safety rule held an action back and nobody allowed it, or the agent left the apps and sites allowed."""
+    BUDGET = "budget"
+    """The tokens or the money for the episode are spent."""
     USER = "user"
 
 

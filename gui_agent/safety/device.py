@@ -1,0 +1,315 @@
+"""A device that asks the rules before it does anything: the one place where they are enforced.
+
+    device = SafeDevice(leased, judge=Judge(bounds=Bounds(sites=("example.org",))), confirm=ask)
+    record = await run_episode(device, agent, task, ...)
+
+Whatever hands actions to a `SafeDevice` (a model, an expert, a person's mouse in a demo) is held to the same
+rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeVar
+
+from gui_agent.actions import (
+    Action,
+    Answer,
+    Button,
+    Finish,
+    ParseError,
+    SystemButton,
+    TypeText,
+    Wait,
+    action_points,
+    action_to_dict,
+)
+from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task
+from gui_agent.errors import DeviceError
+from gui_agent.observation import Observation
+from gui_agent.safety.judging import Judge
+from gui_agent.safety.scene import NOT_INSPECTABLE, Inspectable, Scene, Target
+from gui_agent.safety.secrets import Secret, Secrets
+from gui_agent.safety.verdict import (
+    ALLOWED,
+    Confirm,
+    Consent,
+    Decision,
+    Question,
+    SafetyVerdict,
+    always_stop,
+)
+
+T = TypeVar("T")
+
+_MOST_QUESTIONS: Final = 3
+"""A screen that is another one after each answer is not waited for."""
+_PLACE_DEADLINE_S: Final = 2.0
+_LOOK_AGAIN_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafetyEvent:
+    """A rule that was met, and what became of the action.
+
+    Attributes:
+        step: how many actions were asked for before, since the reset.
+        action: what the agent wanted, secrets as `{NAME}`.
+        verdict: what the rules said.
+        consent: what a person, or whoever stands for one, answered; None if nobody was asked.
+        executed: whether it was done.
+    """
+
+    step: int
+    action: Action
+    verdict: SafetyVerdict
+    consent: Consent | None
+    executed: bool
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready."""
+        return {
+            "step": self.step,
+            "action": action_to_dict(self.action),
+            **self.verdict.to_dict(),
+            "consent": None if self.consent is None else self.consent.value,
+            "executed": self.executed,
+        }
+
+
+class OnEvent(Protocol):
+    """Is told of every rule that was met."""
+
+    def __call__(self, event: SafetyEvent) -> None:
+        """Take note."""
+        ...
+
+
+class SafeDevice:
+    """A `Device` that performs what the rules allow, and types secrets (implements `Device`).
+
+    Before an action the device is asked what it would hit (`Inspectable`; a device that cannot say is known
+    by the widgets of its last observation), and the rules judge that. What needs a yes is asked for; what is
+    denied, or gets no yes, is not performed: the result has `executed=None` and the reason as `error`, and
+    ends the episode with `StopReason.SAFETY` unless the person wants it to go on. After an action the place
+    is looked at: outside the bounds the device goes back once and the episode ends.
+
+    Args:
+        device: the world.
+        judge: rules and bounds.
+        confirm: whom to ask; without one, what needs a yes ends the episode.
+        secrets: texts that are typed where `{NAME}` is asked for, and masked in everything that comes back.
+        ends_when_denied: whether a denied action ends the episode; else the agent may try something else.
+        on_event: told of every rule that was met.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        *,
+        judge: Judge | None = None,
+        confirm: Confirm = always_stop,
+        secrets: Secrets | None = None,
+        ends_when_denied: bool = True,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        """Nothing is called yet."""
+        self.device = device
+        self.judge = judge or Judge()
+        self.secrets = secrets or Secrets()
+        self.events: list[SafetyEvent] = []
+        self._confirm = confirm
+        self._ends_when_denied = ends_when_denied
+        self._on_event = on_event
+        self._observation: Observation | None = None
+        self._num_actions = 0
+
+    @property
+    def action_space(self) -> frozenset[type]:
+        """The types of `Action` that the device can perform."""
+        return self.device.action_space
+
+    async def reset(self, task: Task) -> None:
+        """Bring the world to the start of the task."""
+        self.events, self._num_actions, self._observation = [], 0, None
+        await self._quietly(lambda: self.device.reset(task))
+
+    async def observe(self) -> Observation:
+        """Look; texts of widgets and the address are masked, the picture is as it is."""
+        observation = await self._quietly(self.device.observe)
+        self._observation = self.secrets.masked(observation)
+        return self._observation
+
+    async def execute(self, action: Action | ParseError) -> ActionResult:
+        """Perform the action if the rules, or a person, allow it."""
+        if isinstance(action, ParseError):
+            self._num_actions += 1
+            return await self._quietly(lambda: self.device.execute(action))
+        verdict, consent = await self._permission(action)
+        if consent is not Consent.YES:
+            self._note(action, verdict, consent, executed=False)
+            return self._held(verdict, consent)
+        clear = self._revealed(action)
+        result = await self._quietly(lambda: self.device.execute(clear), withhold=clear != action)
+        result = self.secrets.masked(result)
+        if result.executed == self.secrets.masked(clear):
+            result = replace(result, executed=action)
+        if verdict.rule:
+            self._note(action, verdict, consent, executed=result.executed is not None, count=False)
+        if result.executed is not None and result.stop is None and not isinstance(action, Answer | Finish):
+            result = await self._where_it_led(action, result)
+        self._num_actions += 1
+        return result
+
+    async def preview(self, action: Action) -> SafetyVerdict:
+        """What the rules say about an action now, without doing or asking anything."""
+        scene = await self._scene(action)
+        return self.secrets.masked(self._verdict(action, scene))
+
+    async def check(self) -> Outcome:
+        """Judge the task."""
+        return self.secrets.masked(await self._quietly(self.device.check))
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.device.close()
+
+    async def _permission(self, action: Action) -> tuple[SafetyVerdict, Consent]:
+        """The verdict, and whether it is to be done; asked again if the screen has changed meanwhile."""
+        verdict = await self.preview(action)
+        for _ in range(_MOST_QUESTIONS):
+            if verdict.decision is Decision.ALLOW:
+                return verdict, Consent.YES
+            if verdict.decision is Decision.DENY:
+                return verdict, Consent.STOP if self._ends_when_denied else Consent.NO
+            consent = await self._confirm(Question(action=action, verdict=verdict))
+            if consent is not Consent.YES:
+                return verdict, consent
+            later = await self.preview(action)
+            if later == verdict:
+                return verdict, Consent.YES
+            verdict = later
+        return replace(verdict, why=f"{verdict.why}; the screen changed after each answer"), Consent.STOP
+
+    def _verdict(self, action: Action, scene: Scene) -> SafetyVerdict:
+        verdict = self.judge.judge(self._revealed(action), scene)
+        order = list(Decision)
+        for secret in self.secrets.used_in(action.text) if isinstance(action, TypeText) else ():
+            about = _typing(secret, scene)
+            is_known_field = verdict.rule == "security" and verdict.decision is Decision.CONFIRM
+            if about is ALLOWED and is_known_field:
+                verdict = ALLOWED  # whoever gave the secret has said yes to its place
+            elif order.index(about.decision) > order.index(verdict.decision):
+                verdict = about
+        return verdict
+
+    def _revealed(self, action: Action) -> Action:
+        return (
+            replace(action, text=self.secrets.reveal(action.text)) if isinstance(action, TypeText) else action
+        )
+
+    def _held(self, verdict: SafetyVerdict, consent: Consent) -> ActionResult:
+        reason = "denied" if verdict.decision is Decision.DENY else "not confirmed"
+        stop = StopReason.SAFETY if consent is Consent.STOP else None
+        return ActionResult(executed=None, error=f"held back ({reason}) by {verdict.sentence}", stop=stop)
+
+    async def _where_it_led(self, action: Action, result: ActionResult) -> ActionResult:
+        place = await self._place()
+        verdict = self.secrets.masked(self.judge.judge_place(place))
+        if verdict.decision is Decision.ALLOW:
+            return result
+        consent: Consent | None = None
+        if verdict.decision is Decision.CONFIRM:
+            consent = await self._confirm(Question(action=action, verdict=verdict, done=True))
+        if consent is Consent.YES and place is not None:
+            self.judge = replace(self.judge, bounds=self.judge.bounds.with_place(place))
+            self._note(action, verdict, consent, executed=True, count=False)
+            return result
+        self._note(action, verdict, consent, executed=True, count=False)
+        came_back = await self._go_back()
+        stop = None if consent is Consent.NO and came_back else StopReason.SAFETY
+        went = "went back" if came_back else "could not go back"
+        return replace(result, error=f"{verdict.sentence}; {went}", stop=stop)
+
+    async def _go_back(self) -> bool:
+        back = SystemButton(button=Button.BACK)
+        if SystemButton not in self.action_space:
+            return False
+        await self._quietly(lambda: self.device.execute(back))
+        return self.judge.judge_place(await self._place()).decision is Decision.ALLOW
+
+    async def _place(self) -> str | None:
+        """Where the device is; a phone between two apps is asked again for a moment."""
+        end_s = time.monotonic() + _PLACE_DEADLINE_S
+        while True:
+            place = (await self._scene(Wait())).place
+            if place is not None or not self.judge.bounds.apps or time.monotonic() > end_s:
+                return place
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _scene(self, action: Action) -> Scene:
+        device = self.device
+        if isinstance(device, Inspectable):
+            return await self._quietly(lambda: device.scene(action))
+        return _scene_of(action, self._observation)
+
+    def _note(
+        self,
+        action: Action,
+        verdict: SafetyVerdict,
+        consent: Consent | None,
+        *,
+        executed: bool,
+        count: bool = True,
+    ) -> None:
+        event = SafetyEvent(
+            step=self._num_actions,
+            action=self.secrets.masked(action),
+            verdict=verdict,
+            consent=consent if verdict.decision is Decision.CONFIRM else None,
+            executed=executed,
+        )
+        self.events.append(event)
+        self._num_actions += count
+        if self._on_event is not None:
+            self._on_event(event)
+
+    async def _quietly(self, call: Callable[[], Awaitable[T]], *, withhold: bool = False) -> T:
+        """Call the device; a fault is told without the secrets."""
+        try:
+            return await call()
+        except DeviceError as error:
+            if withhold:
+                raise type(error)(
+                    "the device failed while a secret was typed; the message is withheld, for it may quote it"
+                ) from None
+            if not self.secrets.shows(str(error)):
+                raise
+            raise type(error)(self.secrets.mask(str(error))) from None
+
+
+def _typing(secret: Secret, scene: Scene) -> SafetyVerdict:
+    """Whether a secret may be typed here."""
+    scope, hit = secret.scope, "" if scene.focus is None else scene.focus.shown
+    if not (scope.apps or scope.sites):
+        why = f"types the secret {secret.name}, for which no app or site was named"
+        return SafetyVerdict(decision=Decision.CONFIRM, rule="secret", hit=hit, why=why)
+    if scope.names(scene.place):
+        return ALLOWED
+    where = ", ".join((*scope.apps, *scope.sites))
+    why = f"types the secret {secret.name}, which is for {where} only, at {scene.place!r}"
+    return SafetyVerdict(decision=Decision.DENY, rule="secret", hit=hit, why=why)
+
+
+def _scene_of(action: Action, observation: Observation | None) -> Scene:
+    """What a device that cannot be asked showed when somebody looked last."""
+    place = None if observation is None else observation.foreground_app
+    points = action_points(action)
+    if observation is None or observation.elements is None:
+        return Scene(place=place, missing=NOT_INSPECTABLE)
+    found = [one for x, y in points for one in observation.elements if one.box.contains(x, y)]
+    found.sort(key=lambda one: one.box.area_px)
+    return Scene(place=place, hit=tuple(Target(labels=(one.name,), role=one.role) for one in found))
