@@ -150,8 +150,9 @@ def default_rules() -> Rules:
 def load_rules(path: Path) -> Rules:
     """The rules of a file.
 
-    With `extends: default` the file adds to the rules of the package: a rule of the same name replaces theirs,
-    one that says only `name` and `decision` changes its decision, lists are joined. Without, it stands alone.
+    With `extends: default` the file adds to the rules of the package: a rule of the same name replaces
+    theirs, one that says only `name` and `decision` changes its decision, lists are joined. Without, it
+    stands alone.
 
     Raises:
         ConfigError: the file cannot be read, or says something that is not known.
@@ -201,7 +202,7 @@ def _rule(data: Any, where: str, known: Mapping[str, Rule]) -> Rule:
         if name not in known:
             hint = suggestion(name, known)
             raise ConfigError(
-                f"{where}: {name!r} says nothing but a decision, and is no rule to change; {hint}"
+                f"{where}: {name!r} has a decision alone, and there is no such rule to change; {hint}"
             )
         return replace(known[name], decision=decision)
     for key in ("enter", "passwords"):

@@ -1,8 +1,8 @@
 """Texts that are typed but never written down.
 
 The goal and the agent say `{NAME}`; the value takes its place when the text is typed on the device, and
-nowhere else. The model never sees a value, unless the screen shows it. Where a value comes back (the text of a
-widget, an address, an error), it is stored as `<secret NAME>`.
+nowhere else. The model never sees a value, unless the screen shows it. Where a value comes back (the text of
+a widget, an address, an error), it is stored as `<secret NAME>`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote, quote_plus
@@ -40,15 +40,15 @@ class Secret:
 
     name: str
     value: str
-    scope: Bounds = Bounds()
+    scope: Bounds = field(default_factory=Bounds)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConfigError(f"secret {self.name!r}: a name has letters, digits and _, such as PASSWORD")
         if len(self.value) < _FEWEST_CHARACTERS:
             raise ConfigError(
-                f"secret {self.name}: its value has {len(self.value)} characters; at least {_FEWEST_CHARACTERS} "
-                "are needed, for shorter ones stand everywhere by chance"
+                f"secret {self.name}: its value has {len(self.value)} characters; at least "
+                f"{_FEWEST_CHARACTERS} are needed, for shorter ones stand everywhere by chance"
             )
 
     def __repr__(self) -> str:
@@ -148,9 +148,9 @@ class Secrets:
             return value if same else type(value)(items)
         if is_dataclass(value) and not isinstance(value, type):
             changed = {
-                field.name: new
-                for field in fields(value)
-                if (new := self._masked(old := getattr(value, field.name))) is not old and new != old
+                one.name: new
+                for one in fields(value)
+                if (new := self._masked(old := getattr(value, one.name))) is not old and new != old
             }
             return replace(value, **changed) if changed else value
         return value

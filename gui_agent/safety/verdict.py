@@ -39,7 +39,7 @@ class SafetyVerdict:
 
     @property
     def sentence(self) -> str:
-        """One line for people: `deletion: deletes or removes something ('delete'), on button "Delete all"`."""
+        """For people: `deletion: deletes or removes something ('delete'), on button "Delete all"`."""
         return f"{self.rule}: {self.why}" + (f", on {self.hit}" if self.hit else "")
 
     def to_dict(self) -> dict[str, str]:
