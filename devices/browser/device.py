@@ -6,6 +6,7 @@ import asyncio
 from typing import Final, TypeGuard, assert_never
 
 from devices.browser import gestures
+from devices.browser.inspection import page_scene
 from devices.browser.keys import dom_key
 from devices.browser.page import BrowserPage
 from devices.browser.task import BrowserTask
@@ -32,6 +33,7 @@ from gui_agent.actions import (
 from gui_agent.device import ActionResult, ExpertAction, Outcome, StopReason, Task
 from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Observation, UiElement
+from gui_agent.safety.scene import Scene
 
 _ACTION_SPACE: Final[frozenset[type]] = frozenset(
     {
@@ -139,6 +141,11 @@ class BrowserDevice:
     async def elements(self) -> tuple[UiElement, ...]:
         """The named widgets that a click reaches now: labels, never shown to an agent."""
         return tuple(await self._current_task().elements(self._page))
+
+    async def scene(self, action: Action) -> Scene:
+        """What an action would hit now, for safety rules."""
+        self._current_task()
+        return await page_scene(self._page, action)
 
     async def close(self) -> None:
         """Let go of the page, which stays with its factory; calling it twice is fine."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import json
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -125,6 +126,13 @@ class BrowserPage:
         """Run JavaScript in the page and return its JSON value; a channel that no agent has."""
         return await self._guard("ask the page", self._open_page().evaluate(expression, argument))
 
+    async def evaluate_apart(self, expression: str, argument: Any = None) -> Any:
+        """Run a JavaScript function beside the page's own scripts, which cannot change what it sees.
+
+        The document is the same; the functions of the browser are its own, whatever the page made of them.
+        """
+        return await self._guard("ask the page", self._evaluated_apart(expression, argument))
+
     async def settle(self, expression: str | None = None, argument: Any = None) -> Any:
         """Wait until the page has drawn what the last input changed, also over a navigation.
 
@@ -192,6 +200,27 @@ class BrowserPage:
             return False
         await self._guard("go back", page.go_back(wait_until="load", timeout=0))
         return True
+
+    async def _evaluated_apart(self, expression: str, argument: Any) -> Any:
+        self._open_page()
+        cdp = self._cdp
+        assert cdp is not None
+        tree = await cdp.send("Page.getFrameTree")
+        world = await cdp.send(
+            "Page.createIsolatedWorld",
+            {"frameId": tree["frameTree"]["frame"]["id"], "worldName": "gui-agent"},
+        )
+        answer = await cdp.send(
+            "Runtime.evaluate",
+            {
+                "expression": f"({expression})({json.dumps(argument)})",
+                "contextId": world["executionContextId"],
+                "returnByValue": True,
+            },
+        )
+        if "exceptionDetails" in answer:
+            raise DeviceError(f"cannot ask the page at {self.url}: {answer['exceptionDetails'].get('text')}")
+        return answer["result"].get("value")
 
     async def _settled(self, expression: str | None, argument: Any) -> Any:
         page = self._open_page()

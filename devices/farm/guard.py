@@ -14,6 +14,7 @@ from gui_agent.actions import Action, ParseError
 from gui_agent.device import ActionResult, Demonstrator, Device, ExpertAction, Outcome, Restorable, Task
 from gui_agent.errors import DeviceError
 from gui_agent.observation import Observation, UiElement
+from gui_agent.safety.scene import Inspectable, Scene
 
 T = TypeVar("T")
 
@@ -121,10 +122,18 @@ class _Labels(GuardedDevice):
         return await self._call("elements", self._device.elements(), self._options.observe_timeout_s)
 
 
+class _Inspects(GuardedDevice):
+    async def scene(self, action: Action) -> Scene:
+        """What an action would hit now."""
+        return await self._call("scene", self._device.scene(action), self._options.observe_timeout_s)
+
+
 @cache
-def _guard_class(kind: type[Device], saves: bool, demonstrates: bool, labels: bool) -> type[GuardedDevice]:
+def _guard_class(
+    kind: type[Device], saves: bool, demonstrates: bool, labels: bool, inspects: bool
+) -> type[GuardedDevice]:
     """A guard promises what its device can, and no more; it is called like the device in messages."""
-    wanted = {_Saves: saves, _Demonstrates: demonstrates, _Labels: labels}
+    wanted = {_Saves: saves, _Demonstrates: demonstrates, _Labels: labels, _Inspects: inspects}
     bases = tuple(base for base, wants in wanted.items() if wants) or (GuardedDevice,)
     return type(kind.__name__, bases, {})
 
@@ -138,5 +147,6 @@ def guard(
         isinstance(device, Restorable),
         isinstance(device, Demonstrator),
         isinstance(device, Labels),
+        isinstance(device, Inspectable),
     )
     return kind(device, name=name, options=options, statistics=statistics, clock=clock)

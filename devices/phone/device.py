@@ -12,6 +12,7 @@ from devices.phone.apps.registry import APP_DATA_TYPES
 from devices.phone.display import QUICKSTART_DISPLAY, PhoneDisplay
 from devices.phone.drawing import draw
 from devices.phone.goal import PhoneGoal, phone_goal
+from devices.phone.inspection import phone_scene
 from devices.phone.layout import Layout
 from devices.phone.state import PhoneState, state_from_json, state_key, state_to_json
 from devices.phone.suites import phone_task
@@ -23,6 +24,7 @@ from gui_agent.actions import Action, Finish, ParseError
 from gui_agent.device import ActionResult, ExpertAction, Outcome, StopReason, Task, Verdict
 from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Observation, Screenshot
+from gui_agent.safety.scene import Scene
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,10 @@ class PhoneDevice:
             self._finished = True
             return ActionResult(executed=action, stop=StopReason.FINISHED)
         return ActionResult(executed=action)
+
+    async def scene(self, action: Action) -> Scene:
+        """What an action would hit now, for safety rules."""
+        return phone_scene(action, self.shown(), self.state.foreground_app)
 
     async def check(self) -> Outcome:
         """Whether the goal is reached; progress is the share of the expert's way that is behind."""

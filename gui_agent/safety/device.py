@@ -24,14 +24,13 @@ from gui_agent.actions import (
     SystemButton,
     TypeText,
     Wait,
-    action_points,
     action_to_dict,
 )
 from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task
 from gui_agent.errors import DeviceError
 from gui_agent.observation import Observation
 from gui_agent.safety.judging import Judge
-from gui_agent.safety.scene import NOT_INSPECTABLE, Inspectable, Scene, Target
+from gui_agent.safety.scene import Inspectable, Scene, observed_scene
 from gui_agent.safety.secrets import Secret, Secrets
 from gui_agent.safety.verdict import (
     ALLOWED,
@@ -254,7 +253,7 @@ class SafeDevice:
         device = self.device
         if isinstance(device, Inspectable):
             return await self._quietly(lambda: device.scene(action))
-        return _scene_of(action, self._observation)
+        return observed_scene(action, self._observation)
 
     def _note(
         self,
@@ -302,14 +301,3 @@ def _typing(secret: Secret, scene: Scene) -> SafetyVerdict:
     where = ", ".join((*scope.apps, *scope.sites))
     why = f"types the secret {secret.name}, which is for {where} only, at {scene.place!r}"
     return SafetyVerdict(decision=Decision.DENY, rule="secret", hit=hit, why=why)
-
-
-def _scene_of(action: Action, observation: Observation | None) -> Scene:
-    """What a device that cannot be asked showed when somebody looked last."""
-    place = None if observation is None else observation.foreground_app
-    points = action_points(action)
-    if observation is None or observation.elements is None:
-        return Scene(place=place, missing=NOT_INSPECTABLE)
-    found = [one for x, y in points for one in observation.elements if one.box.contains(x, y)]
-    found.sort(key=lambda one: one.box.area_px)
-    return Scene(place=place, hit=tuple(Target(labels=(one.name,), role=one.role) for one in found))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
-from gui_agent.actions import Action
+from gui_agent.actions import Action, action_points
+from gui_agent.observation import Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,4 +83,15 @@ class Inspectable(Protocol):
         ...
 
 
-NOT_INSPECTABLE: Final = "this kind of device does not tell its widgets"
+_NOT_LABELLED: Final = "this kind of device does not tell its widgets"
+
+
+def observed_scene(action: Action, observation: Observation | None) -> Scene:
+    """What an observation knows of the scene, for devices that cannot be asked."""
+    place = None if observation is None else observation.foreground_app
+    if observation is None or observation.elements is None:
+        return Scene(place=place, missing=_NOT_LABELLED)
+    points = action_points(action)
+    found = [one for x, y in points for one in observation.elements if one.box.contains(x, y)]
+    found.sort(key=lambda one: one.box.area_px)
+    return Scene(place=place, hit=tuple(Target(labels=(one.name,), role=one.role) for one in found))
