@@ -12,6 +12,7 @@ from devices.android import touch
 from devices.android.apps import Apps
 from devices.android.capture import CaptureMode, Capturer, Frame
 from devices.android.connection import AdbConnection
+from devices.android.inspection import tree_scene
 from devices.android.keys import key_command
 from devices.android.screen import Screen, ScreenInfo
 from devices.android.tasks import AndroidTask, TaskChannel
@@ -40,6 +41,7 @@ from gui_agent.actions import (
 from gui_agent.device import ActionResult, ExpertAction, Outcome, Restorable, StopReason, Task, Verdict
 from gui_agent.errors import CaptureError, DeviceError
 from gui_agent.observation import Box, Observation, Screenshot, UiElement
+from gui_agent.safety.scene import Scene
 
 _ACTION_SPACE: Final[frozenset[type]] = frozenset(ACTION_TYPES)
 _LONGEST_HOLD_S: Final = 10.0
@@ -243,6 +245,24 @@ class AndroidDevice:
                     UiElement(name=element.name, role=element.role, box=scaled, clickable=element.clickable)
                 )
         return tuple(found)
+
+    async def scene(self, action: Action) -> Scene:
+        """What an action would hit now, for safety rules; one without a target asks for no tree.
+
+        Raises:
+            DeviceError: the phone failed.
+        """
+        place = await self.screen.foreground()
+        if isinstance(action, OpenApp):
+            return Scene(place=place, opens=(await self.apps.resolve(action.name)).package)
+        points = () if isinstance(action, Scroll) else action_points(action)
+        keys = isinstance(action, TypeText | PressKey) or action == SystemButton(button=Button.ENTER)
+        if not points and not keys:
+            return Scene(place=place)
+        if self._shown_px is None or self._info is None:
+            await self._look_at_size()
+        tree = await self.ui_tree()
+        return tree_scene(tree, [self._to_input(*point) for point in points], place=place)
 
     async def go_home(self) -> None:
         """Show the home screen."""
