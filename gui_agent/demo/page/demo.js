@@ -76,7 +76,7 @@
 
   const handlers = {
     hello(event) {
-      Object.assign(page, { hello: event, steps: [], episodes: [], notices: [], proposal: null, said: {}, shown: null, draft: null });
+      Object.assign(page, { hello: event, state: null, control: { controller: null, you: false, watchers: 0 }, steps: [], episodes: [], notices: [], proposal: null, said: {}, shown: null, draft: null });
       Object.assign(link, { open: true, tries: 0 });
       $("demo").dataset.link = "open";
       calm("lost");
@@ -110,13 +110,15 @@
       page.draft = null;
       if (event.needs === "nothing") return;
       page.shown = null;
+      if (matchMedia("(max-width: 820px)").matches) picture.scrollIntoView({ block: "start" }); // the question lies over the lower part
       announce(`Step ${event.step + 1}: ${event.label}. ${event.reason || "Approve, edit or reject."}`);
     },
     resolved(event) {
       if (!page.proposal || page.proposal.proposal !== event.proposal) return;
       page.proposal = { ...page.proposal, needs: "nothing", how: event.how };
+      if (event.how === "forbidden") handlers.notice({ level: "warning", text: `Not performed: ${page.proposal.label}. ${page.proposal.reason}` });
       page.draft = null;
-      $("reject-hint").value = "";
+      $("reject-hint").value = $("edit-why").value = "";
     },
     step(event) {
       page.steps.length = Math.min(page.steps.length, event.index);
@@ -428,6 +430,7 @@
     const focused = box.contains(document.activeElement);
     if (!shown) page.draft = null;
     show(box, shown);
+    box.classList.toggle("asking", waiting);
     if (shown) {
       box.classList.toggle("held", proposal.needs === "confirmation" || proposal.how === "forbidden");
       write($("why"), proposal.reason);
@@ -449,13 +452,13 @@
   $("edit-kind").addEventListener("change", () => { page.draft = draftOf($("edit-kind").value, page.draft); render(); });
   $("edit-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (page.draft) order("edit", { proposal: page.proposal.proposal, action: page.draft });
+    if (page.draft) order("edit", { proposal: page.proposal.proposal, action: page.draft, thought: $("edit-why").value.trim() });
   });
 
   // Words: what goes on now, or what was said at the step that is looked at
 
   const PHASES = { idle: "Ready", starting: "Preparing the device", thinking: "Thinking", waiting: "Waiting for you", paused: "Paused", acting: "Acting", stopping: "Stopping", fault: "The device does not answer" };
-  const TIMES = [["observe", "look"], ["plan", "plan"], ["act", "think"], ["person", "you"], ["execute", "act"]];
+  const TIMES = [["observe", "look"], ["plan", "plan"], ["act", "think"], ["person", "review"], ["execute", "act"]];
 
   function block(name, text, streaming) {
     show($(`${name}-block`), Boolean(text));
@@ -562,7 +565,7 @@
     const size = { width: step.width_px, height: step.height_px };
     const marks = s("svg", { viewBox: `0 0 ${size.width} ${size.height}`, class: "overlay", "aria-hidden": "true" });
     mark(marks, step.executed || step.requested, step.points, step.source === "human" ? "human" : step.executed ? "done" : "wrong", { width: size.width * 2.2, height: size.height * 2.2 });
-    const box = h("span", { class: "screen", style: `aspect-ratio:${size.width}/${size.height}` }, h("img", { src: `${step.picture}?small`, alt: "", loading: "lazy", draggable: "false" }), marks);
+    const box = h("span", { class: "screen", style: `--ratio:${size.width / size.height}` }, h("img", { src: `${step.picture}?small`, alt: "", loading: "lazy", draggable: "false" }), marks);
     return h("button", { type: "button", class: "past-step", onclick: () => look(step.index) }, box,
       h("span", { class: `count ${step.error ? "bad" : step.source === "human" ? "patch" : ""}` }, String(step.index + 1)),
       h("span", { class: "did", dir: "auto" }, step.label), h("small", {}, step.source === "human" ? "by hand" : step.error ? "not done" : ""));
@@ -606,11 +609,12 @@
     $("run").disabled = !own || live;
     $("pause").disabled = !own || !live || now === "stopping" || now === "fault";
     write($("pause"), live && page.state.paused ? "Resume" : "Pause");
-    $("step").disabled = !own || !live || now === "stopping" || now === "fault";
+    $("step").disabled = !own || now === "stopping" || now === "fault";
     $("stop").disabled = !own || !live;
     $("approve-each").disabled = !own;
     $("approve-each").checked = Boolean(page.state && page.state.mode === "approve");
-    $("fresh").disabled = !own || live;
+    $("fresh").disabled = !own;
+    show($("fresh-label"), !live);
     $("take-over").disabled = !own || now === "stopping";
     write($("take-over"), now === "fault" ? "Reconnect the device" : hands() ? "Hand back" : "Act by hand");
     $("take-over").setAttribute("aria-pressed", String(hands()));
@@ -630,17 +634,20 @@
     tick();
   }
 
-  $("goal-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    if (running()) return;
+  function begin() {
     const goal = $("goal").value.trim();
     order("run", { ...(goal || !page.hello.task ? { goal } : { task: page.hello.task }), takeover: page.byHand, fresh: $("fresh").checked });
-  });
+  }
+  $("goal-form").addEventListener("submit", (event) => { event.preventDefault(); if (!running()) begin(); });
   $("goal").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); $("goal-form").requestSubmit(); }
   });
   $("pause").addEventListener("click", () => order(page.state.paused ? "resume" : "pause"));
-  $("step").addEventListener("click", () => order("step"));
+  $("step").addEventListener("click", () => {
+    if (!running() && !$("goal-form").reportValidity()) return;
+    if (!running()) begin();
+    order("step");
+  });
   $("stop").addEventListener("click", () => order("stop"));
   $("approve-each").addEventListener("change", (event) => order("mode", { mode: event.target.checked ? "approve" : "auto" }));
   $("take-control").addEventListener("click", () => send("claim", { force: page.control.controller !== null }));
