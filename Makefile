@@ -26,9 +26,11 @@ JOBS ?= 2
 HASH := $(shell cat requirements/cpu.lock requirements/dev.lock pyproject.toml 2>/dev/null | cksum | tr ' ' -)
 RUN_STAMP := $(VENV)/.installed-run-$(HASH)
 DEV_STAMP := $(VENV)/.installed-dev-$(HASH)
+RAY_VENV ?= $(VENV)-ray
+RAY_STAMP := $(RAY_VENV)/.installed-$(HASH)
 PACKAGES := gui_agent devices trajectories trainers eval
 
-.PHONY: help install dev quickstart test check lint typecheck pytest browser gpu-smoke bench lock wheel clean distclean
+.PHONY: help install dev quickstart test check lint typecheck pytest test-ray browser gpu-smoke bench lock wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +70,18 @@ typecheck: $(DEV_STAMP) ## mypy --strict
 pytest: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
+# Ray is large and serves farms across computers only: it lies in an environment of its own on top of .venv.
+$(RAY_STAMP): $(DEV_STAMP)
+	$(BIN)/python -m venv $(RAY_VENV)
+	packages='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+		own=$$($(RAY_VENV)/bin/python -c "$$packages") && \
+		echo "import site; site.addsitedir('$$($(BIN)/python -c "$$packages")')" > "$$own/below.pth"
+	$(RAY_VENV)/bin/python -m pip install --quiet $(PIP_ARGS) --no-build-isolation -e '.[ray]'
+	@rm -f $(RAY_VENV)/.installed-* && touch $@
+
+test-ray: $(RAY_STAMP) ## farms of devices across computers, on a local Ray cluster
+	$(RAY_VENV)/bin/python -m pytest -m ray tests/contract $(PYTEST_ARGS)
+
 browser: $(DEV_STAMP) ## install Debian's Chromium where no browser is found and that is possible
 	@bash tests/install_browser.sh $(BIN)/python
 
@@ -87,5 +101,5 @@ clean: ## remove caches and builds
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-distclean: clean ## remove .venv too
-	rm -rf $(VENV)
+distclean: clean ## remove the environments too
+	rm -rf $(VENV) $(RAY_VENV)

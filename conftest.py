@@ -1,15 +1,21 @@
 """Options of the tests.
 
+Tests marked `ray` or `adbd` need programs that a clone does not have; they run where `-m` names them, as
+`make test-ray` and `make test-adbd` do.
+
 Browser tests are skipped and counted where there is no browser, or required with `--require-browser`.
 `--android-serial` runs what every device promises on a connected phone, and nothing else.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from gui_agent.errors import GuiAgentError
 
+_ON_REQUEST: Final = ("ray", "adbd")
 _skipped_browser_tests: list[str] = []
 
 
@@ -22,7 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs Chromium where there is none; leave out all but phones where one is named."""
+    """Skip what needs Chromium where there is none; leave out what was not asked for."""
+    unasked = [marker for marker in _ON_REQUEST if marker not in config.option.markexpr]
+    others = [item for item in items if any(map(item.get_closest_marker, unasked))]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     if config.getoption("--android-serial"):
         others = [item for item in items if "phone_serial" not in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=others)

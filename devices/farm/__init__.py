@@ -16,6 +16,11 @@ phones.py      virtual phones over adb
 console.py     the console of an emulator
 avd.py         emulators started from a snapshot
 events.py      what happened on a farm
+wire.py        what of a device's calls travels to another computer
+node.py        the devices of another computer, there
+remote.py      the devices of another computer, here
+node_source.py several computers as one source
+ray_source.py  the computers of a Ray cluster
 opening.py     from "phone:8" or "android:all" to a farm
 """
 

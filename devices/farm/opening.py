@@ -6,6 +6,7 @@ android:all         every phone that adb lists as ready, and those that are plug
 android:A,B         these
 adb-phone:4         four virtual phones behind an adb server of their own
 avd:Pixel_6:4       four emulators of one AVD, each from its snapshot
+ray+phone:8         any of these on every computer of a Ray cluster
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from devices.farm.in_process import FactorySource
 from devices.farm.options import FarmOptions
 from devices.farm.pool import DeviceFarm
 from devices.farm.source import DeviceSource
-from devices.registry import resolve_devices
+from devices.registry import FACTORIES, resolve_devices
 from gui_agent.device import TaskSource
 from gui_agent.errors import ConfigError
 
@@ -47,6 +48,8 @@ def farm_for(
 
 def source_for(devices: str, suite: TaskSource) -> DeviceSource:
     """The source of devices of that name; raises as `farm_for` does."""
+    if devices.startswith(RAY_PREFIX):
+        return _on_cluster(devices.removeprefix(RAY_PREFIX), suite)
     world, _, which = devices.partition(":")
     behind_adb = _BEHIND_ADB.get(world)
     if behind_adb is not None:
@@ -54,7 +57,17 @@ def source_for(devices: str, suite: TaskSource) -> DeviceSource:
     return FactorySource(world, resolve_devices(devices, suite))
 
 
-# What is imported inside: other worlds need no adb.
+# What is imported inside: other worlds need neither adb nor Ray.
+
+
+def _on_cluster(devices: str, suite: TaskSource) -> DeviceSource:
+    from devices.farm.ray_source import RaySource
+
+    world = devices.partition(":")[0]
+    if world not in (*_BEHIND_ADB, *FACTORIES):
+        known = ", ".join(f"{RAY_PREFIX}{one}" for one in (*_BEHIND_ADB, *FACTORIES))
+        raise ConfigError(f"devices '{RAY_PREFIX}{devices}': there is no world {world!r}; there are {known}")
+    return RaySource(devices, suite.suite)
 
 
 def _android(devices: str, which: str, suite: TaskSource) -> DeviceSource:
@@ -103,5 +116,10 @@ _BEHIND_ADB: Final[dict[str, Callable[[str, str, TaskSource], DeviceSource]]] = 
     "avd": _avds,
 }
 
-WORLDS_BEHIND_ADB: Final = frozenset(_BEHIND_ADB)
-"""Worlds whose devices answer when they will."""
+RAY_PREFIX: Final = "ray+"
+"""In front of devices that are on the computers of a Ray cluster."""
+
+
+def answer_when_they_will(devices: str) -> bool:
+    """Whether devices of that name are behind adb or on other computers, each with a time of its own."""
+    return devices.startswith(RAY_PREFIX) or devices.partition(":")[0] in _BEHIND_ADB

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from devices.farm.opening import WORLDS_BEHIND_ADB, farm_for
+from devices.farm.opening import answer_when_they_will, farm_for
 from devices.farm.options import FarmOptions
 from gui_agent.device import DeviceFactory, TaskSource
 
@@ -23,15 +23,14 @@ def default_devices(suite: str) -> str:
 def answer_at_once(devices: str, suite: str) -> bool:
     """Whether all devices answer in about the same time, so that episodes may wait for each other.
 
-    Phones behind adb answer when they will: in lock-step, one that hangs would hold up all episodes, and no
-    run on them comes out the same twice anyway.
+    Phones behind adb and devices on other computers answer when they will: in lock-step, one that hangs would
+    hold up all episodes, and no run on them comes out the same twice anyway.
 
     Args:
         devices: as for `open_devices`.
         suite: name of what runs on them; "" if nothing does.
     """
-    world = (devices or default_devices(suite)).partition(":")[0] if suite else ""
-    return world not in WORLDS_BEHIND_ADB
+    return not suite or not answer_when_they_will(devices or default_devices(suite))
 
 
 @asynccontextmanager
@@ -41,8 +40,8 @@ async def open_devices(
     """A farm of the devices of that name, ended at the end.
 
     Args:
-        devices: such as phone:4, browser:2, android:SERIAL or adb-phone:4; empty takes the default of the
-            suite's world.
+        devices: such as phone:4, browser:2, android:SERIAL or adb-phone:4, with ray+ in front those of a Ray
+            cluster; empty takes the default of the suite's world.
         suite: what will run on them.
         status_path: where the farm writes how it is doing, for `gui-agent farm status`; None writes nothing.
 

@@ -12,6 +12,8 @@ import pytest
 
 from devices.android import AdbServer, AndroidFactory
 from devices.browser.chromium import find_chromium
+from devices.farm import DeviceFarm
+from devices.farm.opening import farm_for
 from devices.phone.adb.farm import FarmSettings, PhoneFarm
 from devices.phone.suites import phone_suite
 from devices.registry import resolve_devices, resolve_suite
@@ -53,6 +55,18 @@ def world(request: pytest.FixtureRequest) -> World:
 
     @asynccontextmanager
     async def opened(name: str) -> AsyncIterator[tuple[TaskSource, DeviceFactory]]:
+        if name.endswith(" node"):
+            make = request.getfixturevalue("loopback")
+            suite_name = name.removesuffix(" node")
+            async with DeviceFarm([make("phone:2", suite_name).source]) as farm:
+                yield resolve_suite(suite_name), farm
+            return
+        if name.endswith(" ray"):
+            request.getfixturevalue("ray_cluster")
+            source = resolve_suite(name.removesuffix(" ray"))
+            async with farm_for("ray+phone:1", source) as farm:  # on each of two nodes
+                yield source, farm
+            return
         if not name.endswith(" adb"):
             async with in_process_world(name) as found:
                 yield found
@@ -99,9 +113,10 @@ def needs_browser() -> list[pytest.MarkDecorator]:
 PHONES = ["phone/quickstart phone:2", "phone/phone phone:2"]
 BROWSER = pytest.param("miniwob/quickstart browser:1", marks=needs_browser())
 OVER_ADB = ["phone/quickstart adb", "phone/phone adb"]
-WORLDS = [*PHONES, *OVER_ADB, "replay", BROWSER]
-RESTORABLE = [*PHONES, *OVER_ADB, "replay"]
-LIMITED = [*PHONES, OVER_ADB[0], BROWSER]
+ELSEWHERE = ["phone/quickstart node", pytest.param("phone/quickstart ray", marks=pytest.mark.ray)]
+WORLDS = [*PHONES, *OVER_ADB, *ELSEWHERE, "replay", BROWSER]
+RESTORABLE = [*PHONES, *OVER_ADB, *ELSEWHERE, "replay"]
+LIMITED = [*PHONES, OVER_ADB[0], *ELSEWHERE, BROWSER]
 
 
 def first_task(source: TaskSource) -> Task:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from devices.farm.in_process import FactorySource
@@ -22,6 +24,7 @@ from gui_agent.errors import ConfigError
         ("android:all", "phone/quickstart", False),
         ("adb-phone:4", "phone/quickstart", False),
         ("avd:Pixel:2", "android/Look around", False),
+        ("ray+phone:8", "phone/quickstart", False),
         ("", "android/Look around", False),
         ("android:all", "", True),  # nothing runs on them: recordings are replayed in lock-step
     ],
@@ -41,7 +44,7 @@ async def test_a_name_becomes_a_source_with_the_screens_of_its_suite() -> None:
     assert over_adb.phones.settings.num_phones == 2
 
 
-@pytest.mark.parametrize("devices", ["phone:0", "adb-phone:0", "adb-phone:two", "tablet:2"])
+@pytest.mark.parametrize("devices", ["phone:0", "adb-phone:0", "adb-phone:two", "tablet:2", "ray+tablet:2"])
 def test_names_that_mean_nothing_are_refused(devices: str) -> None:
-    with pytest.raises(ConfigError, match=devices.partition(":")[0]):
+    with pytest.raises(ConfigError, match=re.escape(devices.partition(":")[0])):
         source_for(devices, phone_suite("quickstart"))
