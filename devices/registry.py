@@ -20,6 +20,7 @@ SUITES: Final[dict[str, str]] = {
     "miniwob": "devices.browser.miniwob.suite:miniwob_suite",
     "browser": "devices.browser.site:site_suite",
     "android": "devices.android.tasks:android_suite",
+    "android_world": "devices.androidworld.suite:android_world_suite",
 }
 """World to the function that takes the name of a suite ("" for the default) and returns it."""
 

@@ -130,6 +130,19 @@ class AdbConnection:
                 await stream.send(stdin)
             return await stream.read_to_end(buffer)
 
+    async def exchange(self, service: str, data: bytes = b"", *, timeout_s: float | None = None) -> bytes:
+        """Open any service of the phone's daemon, send it something, and read to the end.
+
+        Args:
+            service: as adb's own client names it: "root:", "sync:".
+            data: sent before reading.
+            timeout_s: for the whole call.
+        """
+        async with self._service(service, service, timeout_s) as stream:
+            if data:
+                await stream.send(data)
+            return bytes(await stream.read_to_end())
+
     async def echo(self, *, timeout_s: float = 3.0) -> None:
         """Check that the phone answers commands: its state alone says nothing about one that hangs.
 

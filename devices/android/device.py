@@ -15,7 +15,7 @@ from devices.android.connection import AdbConnection
 from devices.android.inspection import tree_scene
 from devices.android.keys import key_command
 from devices.android.screen import Screen, ScreenInfo
-from devices.android.tasks import AndroidTask, TaskChannel
+from devices.android.tasks import AndroidTask, TaskChannel, TidyTask
 from devices.android.text_input import TextInput
 from devices.android.ui_tree import UiTree, read_ui_tree
 from gui_agent.actions import (
@@ -94,6 +94,9 @@ class AndroidDevice:
         settings: how it is driven.
         channel: how its tasks are set and judged, where that goes around adb.
         capturer: pictures of the phone, with what was learnt about the faster way.
+
+    Attributes:
+        last_answer: what the agent said to the user last in this episode; "" for nothing.
     """
 
     action_space = _ACTION_SPACE
@@ -123,6 +126,7 @@ class AndroidDevice:
         self._unsettled = False
         self._last_contact_s = 0.0
         self._closed = False
+        self.last_answer = ""
 
     @property
     def serial(self) -> str:
@@ -140,7 +144,7 @@ class AndroidDevice:
         """
         if self._closed:
             raise DeviceError(f"phone {self.serial}: this device was closed; lease another one")
-        self._task = None
+        self._task, self.last_answer = None, ""
         await self.screen.wake()
         self._info, self._shown_px = None, None
         if _is_android_task(task):
@@ -216,9 +220,13 @@ class AndroidDevice:
 
     async def close(self) -> None:
         """Let go of the phone; calling it twice is fine."""
-        self._closed, self._task = True, None
-        if self._channel is not None:
-            await self._channel.close()
+        task, self._closed, self._task = self._task, True, None
+        try:
+            if isinstance(task, TidyTask):
+                await task.tear_down(self)
+        finally:
+            if self._channel is not None:
+                await self._channel.close()
 
     async def ui_tree(self) -> UiTree:
         """The accessibility tree, with boxes in the phone's input space."""
@@ -413,7 +421,8 @@ class AndroidDevice:
                     await asyncio.sleep(waited_s)  # The duration is the action itself.
                 await self._note(action)
                 return ActionResult(executed=Wait(duration_s=waited_s))
-            case Answer():
+            case Answer(text=text):
+                self.last_answer = text
                 await self._note(action)
             case Finish():
                 await self._note(action)

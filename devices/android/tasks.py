@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gui_agent.actions import Action, Scroll, Swipe
 from gui_agent.device import ExpertAction, Outcome, Task, Verdict
@@ -27,6 +27,15 @@ class AndroidTask(Task, Protocol):
 
     async def next_expert_action(self, device: AndroidDevice) -> ExpertAction | None:
         """What an expert would do now; None if nothing is left to do, or there is no expert."""
+        ...
+
+
+@runtime_checkable
+class TidyTask(Protocol):
+    """A task that leaves something on the phone, and takes it away when the phone is given back."""
+
+    async def tear_down(self, device: AndroidDevice) -> None:
+        """Tidy up after a task; the episode is over, so a phone that fails now raises nothing."""
         ...
 
 

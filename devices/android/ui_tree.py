@@ -79,10 +79,17 @@ class UiNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UiTree:
-    """All nodes of one dump, in its order; empty with a reason where the phone gave none."""
+    """All nodes of one dump, in its order; empty with a reason where the phone gave none.
+
+    Attributes:
+        nodes: depth first.
+        missing: the reason.
+        xml: the dump as it came, for those who read more of it.
+    """
 
     nodes: tuple[UiNode, ...]
     missing: str = ""
+    xml: str = ""
 
     @property
     def known(self) -> bool:
@@ -123,7 +130,7 @@ async def read_ui_tree(connection: AdbConnection, *, timeout_s: float = 15.0, tr
         text = result.text.strip()
         if result.exit_code == 0 and text.startswith("<?xml") and text.endswith("</hierarchy>"):
             try:
-                return UiTree(nodes=_nodes(text))
+                return UiTree(nodes=_nodes(text), xml=text)
             except ET.ParseError as error:
                 reason = f"the dump is no XML ({error})"
         else:
