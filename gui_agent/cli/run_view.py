@@ -6,6 +6,8 @@ import sys
 import time
 import unicodedata
 from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -20,7 +22,7 @@ from rich.text import Text
 
 from gui_agent.actions import ParseError
 from trajectories.records import Step
-from trajectories.viewer.payload import action_label
+from trajectories.viewer.shown import action_label
 
 _SHOWN_STEPS: Final = 8
 
@@ -65,6 +67,10 @@ class RunView(Protocol):
 
     def note(self, text: str) -> None:
         """Say something on the way."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Leave the terminal to somebody else for a while."""
         ...
 
 
@@ -137,6 +143,9 @@ class _Lines:
         if not self._silent:
             print(text, flush=True)
 
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
 
 class _Table:
     """The last steps, redrawn in place."""
@@ -168,6 +177,14 @@ class _Table:
 
     def note(self, text: str) -> None:
         self._notes.append(text)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
     def _frame(self) -> RenderableType:
         heading = self._heading

@@ -40,11 +40,12 @@ from gui_agent.viewer.screens import screen_response
 from gui_agent.viewer.tasks import task_rows
 from trajectories.records import Trajectory
 from trajectories.viewer.index import EpisodeEntry, Listing
+from trajectories.viewer.page import SCRIPTS, STYLE
 from trajectories.viewer.payload import episode_data
 
 _ASSETS: Final = {
-    "page.css": ("trajectories.viewer", "text/css"),
-    "episodes.js": ("trajectories.viewer", "text/javascript"),
+    STYLE: ("trajectories.viewer", "text/css"),
+    **dict.fromkeys(SCRIPTS, ("trajectories.viewer", "text/javascript")),
     "viewer.css": ("gui_agent.viewer", "text/css"),
     "lists.js": ("gui_agent.viewer", "text/javascript"),
 }
@@ -106,6 +107,7 @@ class Viewer:
         self._templates.policies["json.dumps_kwargs"] = {"sort_keys": False}
         self._templates.globals |= {
             "asset": asset_address,
+            "episode_scripts": SCRIPTS,
             "episode_address": episode_address,
             "group_address": group_address,
             "spoken": lambda text: str(text).replace("_", " "),

@@ -19,7 +19,7 @@ from trainers.rapo import Rapo
 from trainers.rewards import can_be_scored, checked, get_reward
 from trajectories.records import Trajectory
 from trajectories.store import TrajectoryStore
-from trajectories.viewer import StepAnnotation
+from trajectories.viewer import CandidateAnnotation, StepAnnotation
 from trajectories.viewer.index import EpisodeEntry, StoreIndex
 
 Notes = Mapping[str, Sequence[StepAnnotation]]
@@ -181,5 +181,12 @@ def annotation_of(credit: StepCredit) -> StepAnnotation:
     if AgentRole.PLANNER.value in credit.by_role:  # two roles learn from a step
         advantages = dict(credit.by_role)
     return StepAnnotation(
-        reward=credit.reward, parts=credit.parts, return_=credit.return_, advantages=advantages
+        reward=credit.reward,
+        parts=credit.parts,
+        return_=credit.return_,
+        advantages=advantages,
+        candidates=[
+            CandidateAnnotation(reward=each.reward, parts=each.parts, advantage=each.advantage)
+            for each in credit.candidates
+        ],
     )

@@ -1,5 +1,6 @@
 """Self-contained HTML pages: episodes step by step, and reports of runs."""
 
+from trajectories.viewer.candidates import CandidateAnnotation
 from trajectories.viewer.charts import Chart, Series
 from trajectories.viewer.page import write_viewer
 from trajectories.viewer.payload import Annotations, StepAnnotation
@@ -7,6 +8,7 @@ from trajectories.viewer.report import Comparison, ComparisonRow, Rate, RunRepor
 
 __all__ = [
     "Annotations",
+    "CandidateAnnotation",
     "Chart",
     "Comparison",
     "ComparisonRow",

@@ -6,29 +6,8 @@
   const root = document.getElementById("episodes");
   if (!root) return;
   const data = JSON.parse(document.getElementById("episode-data").textContent);
-  const SVG = "http://www.w3.org/2000/svg";
-  const state = { episodes: data.episodes, at: 0, step: 0, overlay: true };
+  const state = { episodes: data.episodes, at: 0, step: 0, overlay: true, view: null, only: null };
 
-  const h = (tag, attributes = {}, ...children) => {
-    const node = document.createElement(tag);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (value === null || value === undefined || value === false) continue;
-      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-      else if (key === "style") node.style.cssText = value; // a strict policy forbids the attribute
-      else node.setAttribute(key, value === true ? "" : value);
-    }
-    node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-    return node;
-  };
-  const s = (tag, attributes, ...children) => {
-    const node = document.createElementNS(SVG, tag);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    node.append(...children);
-    return node;
-  };
-  const spoken = (text) => String(text).replaceAll("_", " ");
-  const number = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1000) / 1000).replace("-", "−"));
-  const badge = (text, kind, title) => h("span", { class: `badge ${kind || ""}`, title }, text);
   const served = Boolean(data.view);
   const imageOf = (step, thin) => {
     const source = (step && step.image && data.images[step.image]) || null;
@@ -37,46 +16,33 @@
 
   // What is drawn on a screenshot
 
-  // A scroll is an arrow towards the content that it brings into view.
-  function scrolled(action, width, height, unit) {
-    const [x, y] = action.points[0] || [width / 2, height / 2];
-    const [dx, dy] = { up: [0, -1], down: [0, 1], left: [-1, 0], right: [1, 0] }[action.direction];
-    return [[x, y], [x + dx * unit * 14, y + dy * unit * 14]];
-  }
+  // What was executed, or the samples that were compared; the choice stays from step to step.
+  const viewOf = (step) => {
+    const offered = candidates.views(step).map(([view]) => view);
+    if (state.view === "executed" || !offered.length) return "executed";
+    return offered.includes(state.view) ? state.view : offered[0];
+  };
 
   function overlay(step, thin) {
     const width = step.width || 100, height = step.height || 100;
     const unit = Math.max(width, height) / (thin ? 60 : 130);
     const drawing = s("svg", { viewBox: `0 0 ${width} ${height}`, class: "overlay", "aria-hidden": "true" });
-    const mark = (action, kind) => {
-      if (!action) return;
-      const [start, end] = action.direction ? scrolled(action, width, height, unit) : action.points;
-      for (const halo of [true, false]) {
-        const look = { class: `mark ${halo ? "halo" : kind}`, "stroke-width": unit * (halo ? 1.5 : 0.75) };
-        if (start && end) {
-          const dx = end[0] - start[0], dy = end[1] - start[1], length = Math.hypot(dx, dy) || 1;
-          const ux = dx / length, uy = dy / length, head = unit * 3.4;
-          const wing = (side) => `${end[0] - head * ux - side * head * 0.6 * uy} ${end[1] - head * uy + side * head * 0.6 * ux}`;
-          drawing.append(s("circle", { ...look, cx: start[0], cy: start[1], r: unit * 1.3 }));
-          drawing.append(s("path", { ...look, d: `M${start[0]} ${start[1]} L${end[0]} ${end[1]} M${wing(1)} L${end[0]} ${end[1]} L${wing(-1)}` }));
-        } else if (start) {
-          drawing.append(s("circle", { ...look, cx: start[0], cy: start[1], r: unit * (action.kind === "long_press" ? 4.4 : 3.2) }));
-          if (action.kind !== "click") drawing.append(s("circle", { ...look, cx: start[0], cy: start[1], r: unit * 1.9 }));
-          if (!halo) drawing.append(s("circle", { class: `dot ${kind}`, cx: start[0], cy: start[1], r: unit * 0.8 }));
-        }
-      }
-    };
+    const draw = (action, kind) => { if (action) mark(drawing, action, kind, width, height, unit); };
+    const view = thin ? "executed" : viewOf(step);
     const expected = step.expected;
-    if (expected) {
-      for (const [left, top, right, bottom] of thin ? [] : expected.boxes) {
-        const place = { x: left, y: top, width: Math.max(0, right - left), height: Math.max(0, bottom - top), rx: unit * 0.6 };
-        drawing.append(s("rect", { ...place, class: "mark halo", "stroke-width": unit * 1.1 }));
-        drawing.append(s("rect", { ...place, class: "mark expert dashed", "stroke-width": unit * 0.6, "stroke-dasharray": `${unit * 2} ${unit * 1.3}` }));
-      }
-      if (step.match && !step.match.exact) mark(expected, "expert");
+    for (const [left, top, right, bottom] of thin || !expected ? [] : expected.boxes) {
+      const place = { x: left, y: top, width: Math.max(0, right - left), height: Math.max(0, bottom - top), rx: unit * 0.6 };
+      drawing.append(s("rect", { ...place, class: "mark halo", "stroke-width": unit * 1.1 }));
+      drawing.append(s("rect", { ...place, class: "mark expert dashed", "stroke-width": unit * 0.6, "stroke-dasharray": `${unit * 2} ${unit * 1.3}` }));
     }
-    if (step.requested && !step.same) mark(step.requested, "wrong");
-    else mark(step.executed || step.requested, "done");
+    if (view !== "executed") {
+      candidates.draw(drawing, step, view, state.only, width, height);
+      return drawing;
+    }
+    if (expected && step.match && !step.match.exact) draw(expected, "expert");
+    if (step.requested && !step.same) draw(step.requested, "wrong");
+    if (step.source === "human") draw(step.executed, "human");
+    else if (step.same || !step.requested) draw(step.executed || step.requested, "done");
     return drawing;
   }
 
@@ -111,19 +77,23 @@
     return found;
   }
 
+  const kindOf = (step) => (step.source === "human" ? "human" : step.source === "patch" ? "expert" : "done");
   const row = (name, ...content) => h("div", { class: "row" }, h("dt", {}, name), h("dd", {}, ...content));
   const block = (title, text, kind) => text ? h("section", { class: `block ${kind || ""}` }, h("h3", {}, title), h("p", { dir: "auto" }, text)) : null;
 
   function actions(step) {
     const list = h("dl", { class: "actions" });
     if (step.requested && !step.same) list.append(row("asked", h("span", { class: "key wrong" }), step.requested.label));
-    if (step.executed) list.append(row(step.same ? "did" : "instead", h("span", { class: `key ${step.source === "patch" ? "expert" : "done"}` }), step.executed.label));
+    if (step.executed) list.append(row(step.same ? "did" : "instead", h("span", { class: `key ${kindOf(step)}` }), step.executed.label));
     else list.append(row("did", h("em", {}, "nothing was executed")));
     if (step.expected) list.append(row("expert", h("span", { class: "key expert" }), step.expected.label, step.expected.boxes.length ? h("small", {}, ` · ${step.expected.boxes.length} target box${step.expected.boxes.length > 1 ? "es" : ""}`) : null));
     if (step.match && step.match.reason && !(step.error || "").includes(step.match.reason)) list.append(row("match", step.match.reason));
     if (step.error) list.append(row("because", h("span", { class: "bad-text" }, step.error)));
     return list;
   }
+
+  // Whether the groups of the step say what it was worth.
+  const compares = (step) => candidates.strip({ steps: [step] }).length > 0;
 
   function rewards(step) {
     const note = step.note;
@@ -156,23 +126,31 @@
 
   // The timeline: thumbnails over numbers, one column per step
 
+  // Rows of numbers: names and how to find them in a step.
+  function numbers(episode) {
+    const compared = candidates.strip(episode);
+    if (compared.length) return compared;
+    const noted = (pick) => (step) => (step.note ? pick(step.note) : null);
+    const has = (pick) => episode.steps.some((step) => ![null, undefined].includes(noted(pick)(step)));
+    const keys = (pick) => [...new Set(episode.steps.flatMap((step) => (step.note ? Object.keys(pick(step.note)) : [])))];
+    const rows = has((note) => note.reward) ? [["reward", noted((note) => note.reward)]] : [];
+    const parts = keys((note) => note.parts);
+    for (const name of parts.length > 1 ? parts : []) rows.push([`· ${name}`, noted((note) => note.parts[name])]);
+    if (has((note) => note.return)) rows.push(["return", noted((note) => note.return)]);
+    for (const name of keys((note) => note.advantages)) rows.push([name === "advantage" ? name : `advantage, ${name}`, noted((note) => note.advantages[name])]);
+    return rows;
+  }
+
   function timeline(episode, at, go) {
-    const names = [...new Set(episode.steps.flatMap((step) => (step.note ? Object.keys(step.note.advantages) : [])))];
-    const rows = [];
-    const has = (pick) => episode.steps.some((step) => step.note && pick(step.note) !== null && pick(step.note) !== undefined);
-    if (has((note) => note.reward)) rows.push(["reward", (note) => note.reward]);
-    const parts = [...new Set(episode.steps.flatMap((step) => (step.note ? Object.keys(step.note.parts) : [])))];
-    for (const name of parts.length > 1 ? parts : []) rows.push([`· ${name}`, (note) => note.parts[name]]);
-    if (has((note) => note.return)) rows.push(["return", (note) => note.return]);
-    for (const name of names) rows.push([name === "advantage" ? name : `advantage, ${name}`, (note) => note.advantages[name]]);
+    const rows = numbers(episode);
     const body = h("tbody");
     body.append(h("tr", {}, rows.length ? h("th", {}, "step") : null, episode.steps.map((step, index) => {
       const problem = step.source === "patch" ? "patch" : !step.executed || (step.match && !step.match.exact) ? "bad" : "";
-      return h("td", {}, h("button", { class: `thumb ${index === at ? "on" : ""} ${step.width > step.height ? "broad" : ""}`, type: "button", "aria-label": `step ${index + 1}`, "aria-current": index === at ? "step" : null, title: (step.executed || step.requested || {}).label || "", onclick: () => go(index) },
+      return h("td", {}, h("button", { class: `thumb ${index === at ? "on" : ""} ${step.width > step.height ? "broad" : ""}`, type: "button", "data-focus": `thumb${index}`, "aria-label": `step ${index + 1}`, "aria-current": index === at ? "step" : null, title: (step.executed || step.requested || {}).label || "", onclick: () => go(index) },
         screen(step, true), h("span", { class: `count ${problem}` }, String(index + 1))));
     })));
     for (const [name, pick] of rows) {
-      const values = episode.steps.map((step) => (step.note ? pick(step.note) : null));
+      const values = episode.steps.map(pick);
       const largest = Math.max(1e-9, ...values.map((value) => Math.abs(value || 0)));
       body.append(h("tr", { class: "numbers" }, h("th", { scope: "row" }, spoken(name)), values.map((value, index) => {
         const share = Math.round((70 * Math.abs(value || 0)) / largest);
@@ -198,24 +176,45 @@
   const after = (episode) => (episode.final && data.images[episode.final] ? 1 : 0);
   const within = (episode, index) => Math.max(0, Math.min(index, episode.steps.length - 1 + after(episode)));
 
+  // What of the step is drawn on the screenshot.
+  function look(view, only = null) {
+    state.view = view;
+    state.only = only;
+    draw();
+  }
+
+  function switches(step, view) {
+    const offered = candidates.views(step);
+    if (!offered.length || !state.overlay) return null;
+    return h("div", { class: "switches", role: "group", "aria-label": "drawn on the screenshot" }, [["executed", "executed"], ...offered].map(([name, label]) =>
+      h("button", { type: "button", "data-focus": `view-${name}`, "aria-pressed": String(name === view), title: "next (c)", onclick: () => look(name) }, label)));
+  }
+
+  function lookNext(step) {
+    const names = step ? ["executed", ...candidates.views(step).map(([name]) => name)] : ["executed"];
+    look(names[(names.indexOf(viewOf(step)) + 1) % names.length]);
+  }
+
   function panel(episode, at, go) {
     const step = episode.steps[at];
     const total = episode.steps.length;
-    const move = (label, by, key) => h("button", { type: "button", class: "move", "aria-label": label, title: `${label} (${key})`, onclick: () => go(at + by) }, by < 0 ? "←" : "→");
+    const move = (label, by, key) => h("button", { type: "button", class: "move", "data-focus": label, "aria-label": label, title: `${label} (${key})`, onclick: () => go(at + by) }, by < 0 ? "←" : "→");
     if (step) {
       const pictured = screen(step, false);
       const acted = step.executed || step.requested;
       const caption = step.requested && !step.same ? step.requested : acted;
-      const shot = h("figure", { class: step.width > step.height ? "shot wide" : "shot" }, pictured,
+      const view = viewOf(step);
+      const shot = h("figure", { class: step.width > step.height ? "shot wide" : "shot" }, switches(step, view), pictured,
         h("figcaption", {}, step.subgoal ? h("q", { class: "asked", dir: "auto", title: "subgoal: what the planner asked for" }, step.subgoal) : null,
-          caption ? h("span", { class: `key ${step.same ? "done" : "wrong"}` }) : null, caption ? caption.label : "no action"));
+          view === "executed" && caption ? h("span", { class: `key ${step.same ? (step.source === "human" ? "human" : "done") : "wrong"}` }) : null, caption ? caption.label : "no action"),
+        state.overlay && view !== "executed" ? candidates.legend(step, view, state.only) : null);
       return h("div", { class: step.width > step.height ? "step stacked" : "step" }, shot, h("div", { class: "words" },
         h("div", { class: "stephead" }, move("previous step", -1, "←"), h("b", {}, `step ${at + 1} of ${total}`), move("next step", 1, "→"), h("span", { class: "badges" }, stepBadges(step))),
         actions(step), block("subgoal", step.subgoal, "subgoal"),
         step.expected && step.expected.subgoal && step.expected.subgoal !== step.subgoal ? block("expert’s subgoal", step.expected.subgoal, "subgoal") : null,
         block("thought", step.thought),
         step.expected && step.expected.thought && step.expected.thought !== step.thought ? block("expert’s thought", step.expected.thought) : null,
-        rewards(step), responses(step),
+        candidates.panel(step, { view, only: state.only }, look), compares(step) ? null : rewards(step), responses(step),
         step.raw_action ? h("details", { class: "response" }, h("summary", {}, "action in the source’s words"), h("pre", {}, step.raw_action)) : null, facts(step)));
     }
     if (total && after(episode)) {
@@ -239,7 +238,7 @@
     const strip = box.querySelector(".timeline");
     const scrolled = strip ? strip.scrollLeft : 0;
     const still = timeline(episode, at, go);
-    box.replaceChildren(...extra, header(episode), still, panel(episode, at, go));
+    keepFocus(box, () => box.replaceChildren(...extra, header(episode), still, panel(episode, at, go)));
     settle(still, scrolled);
   }
 
@@ -259,6 +258,7 @@
 
   function goTo(index) {
     state.step = Math.max(0, Math.min(index, longest));
+    state.only = null;
     const place = new URL(location.href);
     place.searchParams.set("step", state.step + 1);
     history.replaceState(null, "", place);
@@ -293,7 +293,7 @@
     const grouped = data.view === "group";
     root.append(h("div", { class: "filters" }, toggle), h("div", { class: `lanes ${data.view}` }, lanes));
     keys({ ArrowLeft: () => goTo(state.step - 1), ArrowRight: () => goTo(state.step + 1), Home: () => goTo(0), End: () => goTo(longest),
-      j: () => (grouped ? another(1) : follow("next")), k: () => (grouped ? another(-1) : follow("prev")), u: () => follow("up"), o: () => toggle.firstChild.click(),
+      j: () => (grouped ? another(1) : follow("next")), k: () => (grouped ? another(-1) : follow("prev")), u: () => follow("up"), o: () => toggle.firstChild.click(), c: () => lookNext(data.episodes[0].steps[state.step]),
       Enter: () => { const link = grouped && lanes[state.at].querySelector("a"); if (link) link.click(); } });
     state.step = Math.max(0, Math.min(Number(new URLSearchParams(location.search).get("step") || 1) - 1 || 0, longest));
     draw();
@@ -330,6 +330,7 @@
   function open(index) {
     state.at = Math.max(0, Math.min(index, state.episodes.length - 1));
     state.step = 0;
+    state.only = null;
     draw();
   }
 
@@ -337,6 +338,7 @@
     const episode = state.episodes[state.at];
     if (!episode) return;
     state.step = within(episode, index);
+    state.only = null;
     draw();
   }
 
@@ -360,7 +362,8 @@
   };
 
   keys({ ArrowLeft: () => go(state.step - 1), ArrowRight: () => go(state.step + 1), Home: () => go(0), End: () => go(1e9),
-    j: () => open(state.at + 1), k: () => open(state.at - 1), o: () => toggle.firstChild.click() });
+    j: () => open(state.at + 1), k: () => open(state.at - 1), o: () => toggle.firstChild.click(),
+    c: () => { const episode = state.episodes[state.at]; if (episode) lookNext(episode.steps[state.step]); } });
   const start = new URLSearchParams(location.hash.slice(1));
   open(Number(start.get("episode") || 0));
   if (start.has("step")) go(Number(start.get("step")));

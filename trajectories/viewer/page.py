@@ -17,6 +17,9 @@ from trajectories.store import TrajectoryStore
 from trajectories.viewer.payload import Annotations, page_data
 
 MAX_SIDE_PX: Final = 1000
+STYLE: Final = "page.css"
+SCRIPTS: Final = ("marks.js", "candidates.js", "episodes.js")
+"""Files of this package that draw episodes, in the order in which a page needs them."""
 
 
 def write_viewer(
@@ -67,8 +70,8 @@ def write_page(template: str, out_path: str | Path, **values: Any) -> Path:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     parts = files("trajectories.viewer")
-    style, script = (Markup(parts.joinpath(name).read_text("utf-8")) for name in ("page.css", "episodes.js"))
-    text = environment.get_template(template).render(style=style, script=script, **values)
+    style, *scripts = (Markup(parts.joinpath(name).read_text("utf-8")) for name in (STYLE, *SCRIPTS))
+    text = environment.get_template(template).render(style=style, scripts=scripts, **values)
     out_path = Path(out_path)
     out_path.parent.mkdir(parents=True, exist_ok=True)
     write_file(out_path, text.encode())

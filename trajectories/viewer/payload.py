@@ -11,35 +11,28 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
-from gui_agent.actions import (
-    Action,
-    Answer,
-    Click,
-    DoubleClick,
-    Drag,
-    Finish,
-    LongPress,
-    OpenApp,
-    ParseError,
-    PressKey,
-    Scroll,
-    Swipe,
-    SystemButton,
-    TypeText,
-    Wait,
-    action_name,
-    action_points,
-)
 from gui_agent.agent import RoleCompletion
 from gui_agent.device import ExpertAction
 from gui_agent.errors import DataError
 from gui_agent.observation import Screenshot
 from trajectories.records import EpisodeRecord, Step, Trajectory
+from trajectories.viewer.candidates import (
+    IN_A_FILE,
+    SERVED,
+    CandidateAnnotation,
+    CandidateLimits,
+    candidates_data,
+    left_out,
+    num_bytes,
+)
+from trajectories.viewer.shown import action_data, number, request_data, shortened
 
 _SMALL_BYTES: Final = 40_000
 """Pictures up to this size are shown as they are."""
+_CANDIDATES_BYTES: Final = 12_000_000
+"""Of all candidates together in one file; the steps after have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +44,14 @@ class StepAnnotation:
         parts: what the reward is made of, by name.
         return_: discounted sum of rewards from this step on, if there is one.
         advantages: by name, for instance "step", "episode" and "total".
+        candidates: one for each candidate of the step, in their order, or none.
     """
 
     reward: float | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
     return_: float | None = None
     advantages: Mapping[str, float] = field(default_factory=dict)
+    candidates: Sequence[CandidateAnnotation] = ()
 
 
 Annotations = Mapping[str, Sequence[StepAnnotation]]
@@ -64,24 +59,51 @@ Annotations = Mapping[str, Sequence[StepAnnotation]]
 
 
 def page_data(
-    records: Iterable[EpisodeRecord], annotations: Annotations | None, *, max_side_px: int
+    records: Iterable[EpisodeRecord],
+    annotations: Annotations | None,
+    *,
+    max_side_px: int,
+    candidates_bytes: int = _CANDIDATES_BYTES,
 ) -> dict[str, Any]:
-    """Everything that the page's script needs.
+    """Everything that the page's script needs, of a size that a browser can open.
 
     Args:
         records: what to show; pictures that are missing are said to be.
         annotations: by episode id.
         max_side_px: larger pictures are scaled down to this.
+        candidates_bytes: for candidates; steps for which nothing of it is left only say how many they
+            have, and `steps_cut` counts them.
     """
     images: dict[str, str] = {}
-    episodes = []
+    episodes: list[dict[str, Any]] = []
     for record in records:
         notes = (annotations or {}).get(record.trajectory.episode_id, ())
-        episodes.append(episode_data(record.trajectory, notes))
-        for sha256 in record.trajectory.screenshot_sha256s:
+        episodes.append(episode_data(record.trajectory, notes, limits=IN_A_FILE))
+        for sha256 in _shown_pictures(record.trajectory):
             if sha256 not in images:
                 images[sha256] = _picture(record, sha256, max_side_px)
-    return {"episodes": episodes, "images": images}
+    cut = _cut_candidates([step for episode in episodes for step in episode["steps"]], candidates_bytes)
+    return {"episodes": episodes, "images": images, "steps_cut": cut}
+
+
+def _cut_candidates(steps: Iterable[dict[str, Any]], room_bytes: int) -> int:
+    """Leave out the candidates of the steps for which there is no more room, and count those."""
+    cut = 0
+    for step in steps:
+        if step["candidates"] is None:
+            continue
+        room_bytes -= num_bytes(step["candidates"])
+        if room_bytes < 0:
+            step["candidates"] = left_out(step["candidates"])
+            cut += 1
+    return cut
+
+
+def _shown_pictures(trajectory: Trajectory) -> Iterable[str]:
+    """Not those that only a prompt held."""
+    for name in (*(step.screenshot_sha256 for step in trajectory.steps), trajectory.final_screenshot_sha256):
+        if name is not None:
+            yield name
 
 
 def _picture(record: EpisodeRecord, sha256: str, max_side_px: int) -> str:
@@ -109,45 +131,20 @@ def data_uri(screenshot: Screenshot, *, max_side_px: int) -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def action_label(action: Action) -> str:
-    """An action in few words, for people."""
-    match action:
-        case Click(x=x, y=y) | DoubleClick(x=x, y=y) | LongPress(x=x, y=y):
-            return f"{_words(action)} ({x}, {y})"
-        case Swipe(x=x, y=y, to_x=to_x, to_y=to_y):
-            return f"swipe {action.finger_direction.value} ({x}, {y}) → ({to_x}, {to_y})"
-        case Drag(x=x, y=y, to_x=to_x, to_y=to_y):
-            return f"drag ({x}, {y}) → ({to_x}, {to_y})"
-        case Scroll(direction=direction):
-            return f"scroll {direction.value}"
-        case TypeText(text=text):
-            return f"type “{text}”"
-        case Answer(text=text):
-            return f"answer “{text}”"
-        case PressKey(key=key):
-            return f"key {key}"
-        case SystemButton(button=button):
-            return f"{button.value} button"
-        case OpenApp(name=name):
-            return f"open {name}"
-        case Wait(duration_s=duration):
-            return f"wait {duration:g} s"
-        case Finish(status=status):
-            return f"finish: {status.value}"
-        case _:
-            assert_never(action)
+def episode_data(
+    trajectory: Trajectory, notes: Sequence[StepAnnotation] = (), *, limits: CandidateLimits = SERVED
+) -> dict[str, Any]:
+    """What a page shows of one episode, short of its pictures.
 
-
-def _words(action: Action) -> str:
-    return action_name(action).replace("_", " ")
-
-
-def episode_data(trajectory: Trajectory, notes: Sequence[StepAnnotation] = ()) -> dict[str, Any]:
-    """What a page shows of one episode, short of its pictures."""
+    Args:
+        trajectory: the episode.
+        notes: one for each step, or fewer.
+        limits: for the candidates of each step.
+    """
     outcome = trajectory.outcome
     return {
         "id": trajectory.episode_id,
-        "goal": trajectory.goal,
+        "goal": shortened(trajectory.goal),
         "template": trajectory.template,
         "suite": trajectory.suite,
         "task": trajectory.task_id,
@@ -159,86 +156,67 @@ def episode_data(trajectory: Trajectory, notes: Sequence[StepAnnotation] = ()) -
         "seed": trajectory.seed,
         "stop": trajectory.stop.value,
         "verdict": outcome.verdict.value,
-        "progress": _number(outcome.progress),
-        "detail": outcome.detail,
-        "fault": trajectory.fault,
+        "progress": number(outcome.progress),
+        "detail": shortened(outcome.detail),
+        "fault": _text(trajectory.fault),
         "patches": trajectory.patches,
-        "wall_s": _number(trajectory.wall_s),
+        "wall_s": number(trajectory.wall_s),
         "final": trajectory.final_screenshot_sha256,
         "steps": [
-            _step(step, notes[position] if position < len(notes) else None)
+            _step(step, notes[position] if position < len(notes) else None, limits)
             for position, step in enumerate(trajectory.steps)
         ],
     }
 
 
-def _step(step: Step, note: StepAnnotation | None) -> dict[str, Any]:
+def _step(step: Step, note: StepAnnotation | None, limits: CandidateLimits) -> dict[str, Any]:
     return {
         "index": step.index,
         "image": step.screenshot_sha256,
         "width": step.width_px,
         "height": step.height_px,
         "app": step.foreground_app,
-        "requested": None if step.requested is None else _request(step.requested),
-        "executed": None if step.executed is None else _action(step.executed),
+        "requested": None if step.requested is None else request_data(step.requested),
+        "executed": None if step.executed is None else action_data(step.executed),
         "same": step.requested == step.executed,
         "source": step.source.value,
-        "error": step.error,
+        "error": _text(step.error),
         "expected": None if step.expected is None else _expert(step.expected),
         "match": None
         if step.match is None
         else {
             "type": step.match.type_match,
             "exact": step.match.exact_match,
-            "reason": step.match.reason,
+            "reason": shortened(step.match.reason),
         },
-        "thought": step.thought,
-        "subgoal": step.subgoal,
+        "thought": _text(step.thought),
+        "subgoal": _text(step.subgoal),
         "format_ok": step.format_ok,
         "completions": [_completion(item) for item in step.completions],
-        "progress": _number(step.progress),
+        "progress": number(step.progress),
         "changed": None
         if step.state_key_before is None or step.state_key_after is None
         else step.state_key_before != step.state_key_after,
-        "raw_action": step.raw_action,
+        "raw_action": _text(step.raw_action),
         "seconds": {
-            "observe": _number(step.timings.observe_s),
-            "decide": _number(step.timings.decide_s),
-            "execute": _number(step.timings.execute_s),
+            "observe": number(step.timings.observe_s),
+            "decide": number(step.timings.decide_s),
+            "execute": number(step.timings.execute_s),
         },
         "note": None if note is None else _note(note),
+        "candidates": candidates_data(
+            step.candidates, () if note is None else note.candidates, limits=limits
+        ),
     }
-
-
-def _request(request: Action | ParseError) -> dict[str, Any]:
-    if isinstance(request, ParseError):
-        return {
-            "kind": "parse_error",
-            "label": f"no action: {request.reason}",
-            "points": [],
-            "text": request.text,
-        }
-    return _action(request)
-
-
-def _action(action: Action) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "kind": action_name(action),
-        "label": action_label(action),
-        "points": [list(point) for point in action_points(action)],
-    }
-    if isinstance(action, Scroll):
-        shown["direction"] = action.direction.value
-    return shown
 
 
 def _expert(expert: ExpertAction) -> dict[str, Any]:
     boxes = [[box.left, box.top, box.right, box.bottom] for box in expert.boxes]
     return {
-        **_action(expert.action),
+        **action_data(expert.action),
         "boxes": boxes,
-        "thought": expert.thought,
-        "subgoal": expert.subgoal,
+        "thought": _text(expert.thought),
+        "subgoal": _text(expert.subgoal),
     }
 
 
@@ -247,11 +225,11 @@ def _completion(item: RoleCompletion) -> dict[str, Any]:
     logprobs = completion.logprobs
     return {
         "role": item.role.value,
-        "text": completion.text,
+        "text": shortened(completion.text),
         "tokens": len(completion.token_ids),
         "prompt_tokens": len(completion.prompt_token_ids),
         "images": len(item.image_sha256s),
-        "mean_logprob": _number(math.fsum(logprobs) / len(logprobs)) if logprobs else None,
+        "mean_logprob": number(math.fsum(logprobs) / len(logprobs)) if logprobs else None,
         "finish": completion.finish_reason.value,
         "version": completion.policy_version,
     }
@@ -259,13 +237,12 @@ def _completion(item: RoleCompletion) -> dict[str, Any]:
 
 def _note(note: StepAnnotation) -> dict[str, Any]:
     return {
-        "reward": _number(note.reward),
-        "parts": {name: _number(value) for name, value in note.parts.items()},
-        "return": _number(note.return_),
-        "advantages": {name: _number(value) for name, value in note.advantages.items()},
+        "reward": number(note.reward),
+        "parts": {name: number(value) for name, value in note.parts.items()},
+        "return": number(note.return_),
+        "advantages": {name: number(value) for name, value in note.advantages.items()},
     }
 
 
-def _number(value: float | None) -> float | None:
-    """A number that JSON can hold; nan and infinity become None."""
-    return None if value is None or not math.isfinite(value) else round(value, 4)
+def _text(text: str | None) -> str | None:
+    return None if text is None else shortened(text)
