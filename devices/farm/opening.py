@@ -89,9 +89,12 @@ def _android(devices: str, which: str, suite: TaskSource) -> DeviceSource:
 
 def _adb_phones(devices: str, which: str, suite: TaskSource) -> DeviceSource:
     from devices.farm.phones import AdbPhoneSource
+    from devices.phone.display import PHONE_DISPLAY
     from devices.phone.factory import phone_devices
 
     number = _number(devices, which)
+    if suite.suite.partition("/")[0] in _FOR_ANY_PHONE:
+        return AdbPhoneSource(number, display=PHONE_DISPLAY, suite="phone")
     return AdbPhoneSource(number, display=phone_devices(number, suite).display)
 
 
@@ -109,6 +112,9 @@ def _number(devices: str, which: str) -> int:
         )
     return int(which or 1)
 
+
+_FOR_ANY_PHONE: Final = ("android", "android_world")
+"""Worlds of tasks that find a phone with whatever is on it."""
 
 _BEHIND_ADB: Final[dict[str, Callable[[str, str, TaskSource], DeviceSource]]] = {
     "android": _android,

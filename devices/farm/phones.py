@@ -24,6 +24,7 @@ class AdbPhoneSource:
     Args:
         num_phones: how many.
         display: the screen of each.
+        suite: what is on them before their first task, as in `FarmSettings`.
         settings: how they are driven.
         profile: how long things take on them, see `devices.phone.adb.profiles`.
         popup_rate: as for `PhoneDevice`.
@@ -40,6 +41,7 @@ class AdbPhoneSource:
         num_phones: int,
         *,
         display: PhoneDisplay = QUICKSTART_DISPLAY,
+        suite: str = "quickstart",
         settings: AndroidSettings | None = None,
         profile: str = "fast",
         popup_rate: float | None = None,
@@ -53,6 +55,7 @@ class AdbPhoneSource:
         settings_of_phones = FarmSettings(
             num_phones=num_phones,
             display=display,
+            suite=suite,
             profile=profile,
             popup_rate=popup_rate,
         )

@@ -11,7 +11,12 @@ from devices.farm.opening import answer_when_they_will, farm_for
 from devices.farm.options import FarmOptions
 from gui_agent.device import DeviceFactory, TaskSource
 
-_DEFAULT_DEVICES: Final = {"phone": "phone:64", "miniwob": "browser:2", "android": "android:all"}
+_DEFAULT_DEVICES: Final = {
+    "phone": "phone:64",
+    "miniwob": "browser:2",
+    "android": "android:all",
+    "android_world": "android:all",
+}
 
 
 def default_devices(suite: str) -> str:

@@ -387,6 +387,10 @@ def test_switches_and_settings_are_the_same_thing(phone: Any) -> None:
     assert phone.shell("cmd connectivity airplane-mode") == "enabled"
     phone.brightness_value = 77
     assert phone.brightness_value == 77
+    phone.shell("am start -a android.settings.DISPLAY_SETTINGS")
+    for name in ("brightness, medium", "high"):
+        phone.click(*center(next(n for n in nodes(phone) if n.get("text") == name)))
+    assert phone.brightness_value == 255
     assert phone.shell("settings get secure nonsense") == "null"
 
 

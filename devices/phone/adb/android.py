@@ -27,7 +27,7 @@ from devices.phone.adb.packages import (
 )
 from devices.phone.adb.ports import Ports
 from devices.phone.adb.profiles import PROFILES, DelayProfile
-from devices.phone.apps.settings import is_on, with_switch
+from devices.phone.apps.settings import chosen_option, is_on, with_option, with_switch
 from devices.phone.device import PhoneDevice
 from devices.phone.display import PhoneDisplay
 from devices.phone.state import LAUNCHER, SYSTEM, Page, PhoneState, go_home, push
@@ -44,6 +44,10 @@ SWITCH_SETTINGS: Final[dict[tuple[str, str], str]] = {
 }
 """Settings that are switches of the settings app, by table and name."""
 
+BRIGHTNESS: Final = ("system", "screen_brightness")
+"""A number from 0 to 255 for Android, one of three words for the settings app."""
+
+_BRIGHTNESS_WORDS: Final = {"low": 1, "medium": 128, "high": 255}
 _ON_VALUES: Final = {("secure", "location_mode"): "3"}
 _PHYSICAL_DPI: Final = 160
 _NUM_LOG_LINES: Final = 2000
@@ -246,7 +250,10 @@ class Android:
         switch = SWITCH_SETTINGS.get((table, name))
         if switch is not None:
             return _ON_VALUES.get((table, name), "1") if is_on(self.state, switch) else "0"
-        return self.settings[table].get(name)
+        stored = self.settings[table].get(name)
+        if (table, name) == BRIGHTNESS and (word := chosen_option(self.state, "brightness")) is not None:
+            return stored if _brightness_word(stored) == word else str(_BRIGHTNESS_WORDS[word])
+        return stored
 
     def put_setting(self, table: str, name: str, value: str | None) -> None:
         """Change a setting, or with None remove it."""
@@ -257,6 +264,9 @@ class Android:
             self.settings[table].pop(name, None)
         else:
             self.settings[table][name] = value
+        if (table, name) == BRIGHTNESS and not self.state.simple:  # a simple phone shows no brightness
+            word = _brightness_word(value)
+            self.change(with_option(self.state, "brightness", word) if word else self.state)
 
     # Keyboards
 
@@ -325,6 +335,13 @@ class Android:
         """Write a line to the log."""
         stamp = time.strftime("%m-%d %H:%M:%S", time.gmtime(self.now_s()))
         self.log.append(f"{stamp}.000  1234  1234 I {tag}: {message}")
+
+
+def _brightness_word(value: str | None) -> str | None:
+    """What the settings app calls a brightness; None for what is no number."""
+    if value is None or not value.isdecimal():
+        return None
+    return min(_BRIGHTNESS_WORDS, key=lambda word: abs(_BRIGHTNESS_WORDS[word] - int(value)))
 
 
 def _properties(serial: str) -> dict[str, str]:

@@ -72,10 +72,14 @@ def with_switch(state: PhoneState, switch: str, on: bool) -> PhoneState:
     return SETTINGS.change(state, on=tuple(sorted((*rest, switch))) if on else rest)
 
 
+def chosen_option(state: PhoneState, name: str) -> str | None:
+    """What was chosen; None where nothing was."""
+    return next((one.value for one in SETTINGS.get(state).chosen if one.name == name), None)
+
+
 def option(state: PhoneState, name: str) -> str:
     """What is chosen; the first option where nothing was."""
-    chosen = SETTINGS.get(state).chosen
-    return next((one.value for one in chosen if one.name == name), OPTIONS[name][0])
+    return chosen_option(state, name) or OPTIONS[name][0]
 
 
 def with_option(state: PhoneState, name: str, value: str) -> PhoneState:
