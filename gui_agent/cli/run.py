@@ -6,20 +6,23 @@ import asyncio
 import json
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
+from devices.android.apps import COMMON_PACKAGES
+from devices.browser.site import SiteTask
 from devices.goals import goal_on
 from devices.registry import resolve_suite
 from gui_agent.actions import Answer, Finish, FinishStatus
 from gui_agent.agent import Agent, EpisodeContext
 from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
 from gui_agent.cli.config import option
+from gui_agent.cli.consent import TerminalConfirm, has_terminal
 from gui_agent.cli.devices import open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.run_view import Heading, RunView, printable, view_for
@@ -27,10 +30,24 @@ from gui_agent.device import Device, StopReason, Task, TaskSource, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.interruption import INTERRUPTED, InterruptibleAgent
 from gui_agent.observation import Observation
+from gui_agent.safety import (
+    Confirm,
+    Consent,
+    Decision,
+    Judge,
+    SafeDevice,
+    SafetyEvent,
+    Secrets,
+    always_stop,
+    always_yes,
+)
+from gui_agent.safety.budget import Budget, MeteredPolicy
+from gui_agent.safety.options import ConfirmMode, SafetyOptions, check_goal
 from trainers.rewards import SAMPLING_LIMIT
 from trajectories.collect import demonstrator_for
 from trajectories.episode import run_episode
 from trajectories.loops import LoopDetector
+from trajectories.masking import masked_record, masked_step
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore
 
@@ -52,6 +69,10 @@ class RunExit(IntEnum):
     TIME_LIMIT = 13
     LOOP = 14
     """The agent did the same in the same state again and again."""
+    SAFETY = 15
+    """A safety rule held an action back, or the agent left the apps and sites that are allowed."""
+    BUDGET = 16
+    """The tokens or the money are spent."""
     USER = 130
     """Ctrl-C."""
 
@@ -72,6 +93,11 @@ class Errand:
     devices: str
     device: str
 
+    @property
+    def is_real(self) -> bool:
+        """Whether something can be hit there that matters: a phone behind adb, or a page of one's own."""
+        return self.devices.startswith("android") or isinstance(self.task, SiteTask)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -83,13 +109,19 @@ class Run:
 
     The exit code says how it ended: 0 the agent finished (and the check, if there is one, says success),
     10 it finished and the check says failure, 11 it gave up, 12 step limit, 13 time limit, 14 a loop,
-    4 the device broke, 130 Ctrl-C; 1, 2, 3 and 5 as for every command.
+    15 a safety rule held an action back, 16 the budget is spent, 4 the device broke, 130 Ctrl-C; 1, 2, 3
+    and 5 as for every command.
+
+    Purchases, deletions, sending, calls, installing and security settings need your yes on phones and web
+    pages, and so does leaving the site of the start page; docs/safety.md says what holds and what does not.
 
     Examples:
         gui-agent run "turn on wifi" --model runs/quickstart/semi_online/model --recipe quickstart
         gui-agent run "Switch dark mode on" --device android:emulator-5554 --model Qwen/Qwen2.5-VL-7B-Instruct
         gui-agent run "Find the opening hours" --device browser:https://example.org/ \
             --endpoint http://127.0.0.1:8000/v1 --model UI-S1-7B --time-limit-s 300
+        gui-agent run "Log in as {USER} with {PASSWORD}" --device browser:https://example.org/ --model m \
+            --endpoint http://127.0.0.1:8000/v1 --secret USER=SITE_USER PASSWORD=SITE_PASSWORD --deny purchase
         gui-agent run --task phone/quickstart:set_alarm:1000000 --expert
 
     Attributes:
@@ -105,6 +137,7 @@ class Run:
         store: trajectory store that the episode is added to.
         json: print one JSON object at the end instead of lines.
         agent: the model that acts.
+        guard: what it may not do unasked.
     """
 
     goal: str = option("", positional=True)
@@ -118,6 +151,7 @@ class Run:
     store: Path = Path("runs/run")
     json: bool = False
     agent: AgentOptions = field(default_factory=AgentOptions)
+    guard: SafetyOptions = field(default_factory=SafetyOptions)
 
     def __post_init__(self) -> None:
         if bool(self.goal) == bool(self.task):
@@ -133,12 +167,15 @@ class Run:
             raise ConfigError("a goal in words has no expert; name a model, or a task of a suite with --task")
         if self.expert and self.agent.model:
             raise ConfigError("either the expert acts or a model; leave --expert or --model away")
+        self._budget()
+        check_goal(self.goal, Secrets())
 
     def dry_run(self) -> int:
         """Check the task and the model's name; nothing is loaded, no device is touched."""
         errand = self._errand()
         if not self.expert:
             self.agent.require_model()
+        self._guard(errand)
         print(f"would run {errand.task.goal!r} with {self._agent_name()} on {errand.device}")
         return 0
 
@@ -171,36 +208,78 @@ class Run:
         errand = self._errand()
         if not self.expert:
             self.agent.require_model()
+        judge, secrets = self._guard(errand)
+        budget = self._budget()
         make_folder(self.store, "store")
         source = {} if self.expert else {SAMPLING_LIMIT: self.agent.max_completion_length}
         store = TrajectoryStore.open_or_create(self.store, source={"command": "run"})
         with view_for(quiet=self.json) as view:
             async with (
-                self._agents() as agent_for,
+                self._agents(budget) as agent_for,
                 open_devices(errand.devices, errand.suite, is_patient=False) as factory,
                 factory.lease() as device,
             ):
                 agent = InterruptibleAgent(agent_for(device))
-                with _CtrlC(agent, view):
-                    record = await self._episode(device, agent, errand, view, source)
+                asking = TerminalConfirm(view.paused)
+                safe = SafeDevice(
+                    device,
+                    judge=judge,
+                    confirm=self._confirm(errand, asking),
+                    secrets=secrets,
+                    on_event=lambda event: _show_event(event, view),
+                )
+                with _CtrlC(agent, asking, view):
+                    record = await self._episode(safe, agent, errand, view, source, budget)
+        record = masked_record(_with_safety(record, safe, budget), secrets)
         store.append(record)
-        return self._report(record.trajectory)
+        return self._report(record.trajectory, budget)
 
     @asynccontextmanager
-    async def _agents(self) -> AsyncIterator[AgentFor]:
+    async def _agents(self, budget: Budget) -> AsyncIterator[AgentFor]:
         if self.expert:
             yield demonstrator_for
             return
         async with open_policy(self.agent) as policy:
-            yield agents_for(policy, self.agent)
+            yield agents_for(MeteredPolicy(policy, budget), self.agent)
+
+    def _budget(self) -> Budget:
+        return Budget(
+            max_tokens=self.guard.token_budget,
+            max_cost=self.guard.cost_limit,
+            price_input=self.guard.price_input,
+            price_output=self.guard.price_output,
+        )
+
+    def _guard(self, errand: Errand) -> tuple[Judge, Secrets]:
+        """What the safety options mean here; wrong ones are told before anything starts."""
+        task = errand.task
+        url = task.url if isinstance(task, SiteTask) else ""
+        secrets = self.guard.secrets(start_url=url)
+        check_goal(task.goal, secrets)
+        return self.guard.judge(start_url=url, packages_of=_packages_of), secrets
+
+    def _confirm(self, errand: Errand, asking: TerminalConfirm) -> Confirm:
+        """Whom to ask, as --confirm says."""
+        match self.guard.confirm:
+            case ConfirmMode.ALLOW:
+                return always_yes
+            case ConfirmMode.DENY:
+                return always_stop
+            case ConfirmMode.AUTO if not errand.is_real:
+                return always_yes
+            case ConfirmMode.AUTO | ConfirmMode.ASK:
+                return asking if has_terminal() else always_stop
+            case _:
+                assert_never(self.guard.confirm)
 
     async def _episode(
         self,
-        device: Device,
+        device: SafeDevice,
         agent: InterruptibleAgent,
         errand: Errand,
         view: RunView,
         source: dict[str, int],
+        budget: Budget,
     ) -> EpisodeRecord:
         loops = LoopDetector(limit=self.loop_limit)
         looped = False
@@ -209,10 +288,10 @@ class Run:
             nonlocal looped
             if step.requested is not INTERRUPTED:
                 looped = loops.closes(step)
-                view.add(step)
+                view.add(masked_step(step, device.secrets))
 
         def should_stop() -> bool | StopReason:
-            return agent.interrupted or (StopReason.LOOP if looped else False)
+            return agent.interrupted or (StopReason.LOOP if looped else budget.spent_up or False)
 
         task = errand.task
         view.begin(
@@ -244,7 +323,7 @@ class Run:
         )
         return _without_interrupted_step(record, interrupted=agent.interrupted)
 
-    def _report(self, trajectory: Trajectory) -> int:
+    def _report(self, trajectory: Trajectory, budget: Budget) -> int:
         code = run_exit(trajectory)
         verdict, steps = trajectory.outcome.verdict, len(trajectory.steps)
         if self.json:
@@ -256,6 +335,10 @@ class Run:
                 "progress": trajectory.outcome.progress,
                 "answer": _answer(trajectory),
                 "steps": steps,
+                "held": _held(trajectory),
+                "tokens_read": budget.tokens_read,
+                "tokens_written": budget.tokens_written,
+                "cost": round(budget.cost, 6),
                 "wall_s": round(trajectory.wall_s, 3),
                 "episode_id": trajectory.episode_id,
                 "store": str(self.store),
@@ -267,6 +350,8 @@ class Run:
         end = _ENDS[code].format(loop_limit=self.loop_limit)
         judged = f"{verdict.value} ({printable(trajectory.outcome.detail)})"
         print(f"{end} after {steps} steps, {trajectory.wall_s:.1f} s; {judged}")
+        if budget.tokens:
+            print(budget.sentence)
         print(f"episode {trajectory.episode_id} in {self.store}; see it with: gui-agent view {self.store}")
         return code
 
@@ -278,6 +363,8 @@ _ENDS = {
     RunExit.STEP_LIMIT: "stopped at the step limit",
     RunExit.TIME_LIMIT: "stopped at the time limit",
     RunExit.LOOP: "stopped: the same action in the same state {loop_limit} times",
+    RunExit.SAFETY: "stopped by a safety rule",
+    RunExit.BUDGET: "stopped: the budget is spent",
     RunExit.DEVICE_FAULT: "the device broke",
     RunExit.USER: "stopped by Ctrl-C",
 }
@@ -294,6 +381,10 @@ def run_exit(trajectory: Trajectory) -> RunExit:
             return RunExit.TIME_LIMIT
         case StopReason.LOOP:
             return RunExit.LOOP
+        case StopReason.SAFETY:
+            return RunExit.SAFETY
+        case StopReason.BUDGET:
+            return RunExit.BUDGET
         case StopReason.USER:
             return RunExit.USER
         case _:
@@ -308,6 +399,34 @@ def _answer(trajectory: Trajectory) -> str:
     return answers[-1] if answers else ""
 
 
+def _held(trajectory: Trajectory) -> list[dict[str, Any]]:
+    """What the safety rules said on the way."""
+    found = trajectory.source.get("safety", [])
+    return found if isinstance(found, list) else []
+
+
+def _packages_of(name: str) -> Sequence[str]:
+    return COMMON_PACKAGES.get(name.lower(), ())
+
+
+def _show_event(event: SafetyEvent, view: RunView) -> None:
+    if event.verdict.decision is Decision.ALLOW:
+        return
+    became = "allowed" if event.consent is Consent.YES else "left" if event.executed else "held back"
+    view.note(f"safety: {became}: {printable(event.verdict.sentence)}")
+
+
+def _with_safety(record: EpisodeRecord, device: SafeDevice, budget: Budget) -> EpisodeRecord:
+    """Keep beside the episode what the rules said and what it took."""
+    said = {
+        "safety": [event.to_dict() for event in device.events],
+        "tokens_read": budget.tokens_read,
+        "tokens_written": budget.tokens_written,
+    }
+    trajectory = record.trajectory
+    return replace(record, trajectory=replace(trajectory, source={**trajectory.source, **said}))
+
+
 def _without_interrupted_step(record: EpisodeRecord, *, interrupted: bool) -> EpisodeRecord:
     """Leave out a step that was cut short: it is no deed of the agent, and nothing was executed."""
     trajectory = record.trajectory
@@ -319,8 +438,9 @@ def _without_interrupted_step(record: EpisodeRecord, *, interrupted: bool) -> Ep
 class _CtrlC:
     """While it lasts, the first Ctrl-C (or SIGTERM) interrupts the agent, a second one this program."""
 
-    def __init__(self, agent: InterruptibleAgent, view: RunView) -> None:
+    def __init__(self, agent: InterruptibleAgent, asking: TerminalConfirm, view: RunView) -> None:
         self._agent = agent
+        self._asking = asking
         self._view = view
         self._loop = asyncio.get_running_loop()
         self._before: dict[signal.Signals, Any] = {}
@@ -336,6 +456,7 @@ class _CtrlC:
 
     def _stop(self) -> None:
         self._agent.interrupt()
+        self._asking.stop()
         self._view.note("stopping; Ctrl-C again to end at once")
         self._release()
 
