@@ -12,9 +12,11 @@ from typing import Any, Final
 import yaml
 
 from gui_agent import __version__
+from gui_agent.agent_spec import AgentKind
 from gui_agent.cli.chain import Chain, Scores
 from gui_agent.cli.config import load_command
 from gui_agent.cli.recipes import find_recipe
+from gui_agent.policy import AgentRole
 from gui_agent.viewer.credits import annotation_of
 from trainers.annotate import step_credits
 from trainers.config import RLConfig
@@ -30,6 +32,7 @@ from trajectories.viewer import (
     Table,
     write_report,
 )
+from trajectories.viewer.index import StoreIndex
 
 _TRAINED_EPISODES: Final = 16
 _LIVE_EPISODES: Final = 16
@@ -46,12 +49,12 @@ def write_pipeline_report(
     )
     assert isinstance(config, RLConfig)
     store = TrajectoryStore.open(chain.folder("semi_online") / "trajectories")
-    trained = list(_first_and_last(store, config))
+    trained = list(_first_and_last(store))
     episodes = trained + list(_live_episodes(chain))
     credits = step_credits([record.trajectory for record in trained], config, screenshots=store.screenshots)
     report = RunReport(
         title=f"{chain.recipe}, seed {chain.seed}",
-        summary=_summary(figures),
+        summary=_summary(figures, config),
         comparisons=[_comparison(before, after)],
         charts=_charts(chain),
         tables=[_scores_table(before, after, beside), _cost_table(figures)],
@@ -68,15 +71,26 @@ def write_pipeline_report(
     return write_report(chain.root / "report.html", report)
 
 
-def _first_and_last(store: TrajectoryStore, config: RLConfig) -> Iterator[EpisodeRecord]:
-    """Whole groups of the first and of the last update, so that siblings can be compared."""
-    ids = store.episode_ids
-    per_group = config.num_generations
-    wanted = (_TRAINED_EPISODES // 2 + per_group - 1) // per_group * per_group
-    last = list(range(0, len(ids), per_group))[-(wanted // per_group) :]
-    for index in (*range(min(wanted, len(ids))), *(i + k for i in last for k in range(per_group))):
-        if index < len(ids):
-            yield store.record(ids[index])
+def _first_and_last(store: TrajectoryStore) -> Iterator[EpisodeRecord]:
+    """Whole groups of the first and of the last update, so that what was compared stands together."""
+    groups: dict[str, list[str]] = {}
+    for entry in StoreIndex(store.path).refresh().entries:
+        groups.setdefault(entry.group_id or entry.episode_id, []).append(entry.episode_id)
+    ordered = list(groups.values())
+    first = _enough(ordered)
+    last = _enough(ordered[len(first) :][::-1])[::-1]
+    for name in (name for group in (*first, *last) for name in group):
+        yield store.record(name)
+
+
+def _enough(groups: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The first groups until half of what is shown is there."""
+    chosen: list[Sequence[str]] = []
+    for group in groups:
+        if sum(map(len, chosen)) >= _TRAINED_EPISODES // 2:
+            break
+        chosen.append(group)
+    return chosen
 
 
 def _live_episodes(chain: Chain) -> Iterator[EpisodeRecord]:
@@ -87,7 +101,7 @@ def _live_episodes(chain: Chain) -> Iterator[EpisodeRecord]:
         yield store.record(name)
 
 
-def _summary(figures: dict[str, Any]) -> str:
+def _summary(figures: dict[str, Any], config: RLConfig) -> str:
     words = (
         f"Live success on held-out task instances went from {_share(figures['live_success_before'])} after "
         f"the supervised warm start to {_share(figures['live_success_after'])} after semi-online "
@@ -98,6 +112,11 @@ def _summary(figures: dict[str, Any]) -> str:
         words += (
             " More supervised training for the same CPU time reached "
             f"{_share(figures['live_success_supervised'])}."
+        )
+    if config.agent is AgentKind.HIERARCHICAL:
+        words += (
+            " A planner writes a subgoal for every step, an actor carries it out; each episode below shows "
+            "the subgoals beside its screenshots."
         )
     return words
 
@@ -144,8 +163,11 @@ def _total_rate(live: dict[str, Any]) -> Rate | None:
 
 def _charts(chain: Chain) -> list[Chart]:
     lines = _metrics(chain.folder("semi_online") / "metrics.jsonl")
+    roles = [role.value for role in (AgentRole.PLANNER, AgentRole.ACTOR)]
+    lines = [line | {role: _role_reward(line, role) for role in roles} for line in lines]
     curves = [
         ("Reward of a step", "mean reward", [("reward", "reward")]),
+        ("Reward of each role", "mean reward", [(role, role) for role in roles]),
         ("Progress in replay", "share", [("semi_online/pg", "PG"), ("semi_online/tsr", "TSR")]),
         ("Live success during training", "share", [("eval/live_success", "held-out instances")]),
     ]
@@ -154,8 +176,9 @@ def _charts(chain: Chain) -> list[Chart]:
         series = [_series(lines, key, name) for key, name in names]
         drawn = [one for one in series if one.xs]
         if drawn:
+            top = max(1.0, *(y for one in drawn for y in one.ys))  # the rewards of two roles are added up
             charts.append(
-                Chart(title=title, x_label="update", y_label=y_label, series=drawn, y_range=(0.0, 1.0))
+                Chart(title=title, x_label="update", y_label=y_label, series=drawn, y_range=(0.0, top))
             )
     grounding = _metrics(chain.folder("grounding") / "metrics.jsonl")
     if found := _stages(grounding):
@@ -169,6 +192,12 @@ def _charts(chain: Chain) -> list[Chart]:
             )
         )
     return charts
+
+
+def _role_reward(line: dict[str, Any], role: str) -> float | None:
+    """What its candidates earned on average; None where it did not learn, or no roles are told apart."""
+    parts = [value for key, value in line.items() if key.startswith(f"reward/{role}_") and value is not None]
+    return sum(parts) if parts else None
 
 
 def _series(lines: Sequence[dict[str, Any]], key: str, name: str) -> Series:

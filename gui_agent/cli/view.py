@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,12 +16,14 @@ from gui_agent.cli.config import load_command, option
 from gui_agent.cli.folders import make_folder, store_folder
 from gui_agent.cli.schema import schema_of
 from gui_agent.errors import ConfigError, DataError
-from gui_agent.viewer.credits import RewardScorer, TrainingScorer
+from gui_agent.viewer.credits import RewardScorer, StoreCredits, TrainingScorer
 from gui_agent.viewer.runs import RunSource
 from gui_agent.web.serving import ServingOptions, serve
 from trainers.config import OnlineConfig, RLConfig
+from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
-from trajectories.viewer import write_viewer
+from trajectories.viewer import Annotations, write_viewer
+from trajectories.viewer.index import StoreIndex
 from trajectories.viewer.page import records_of
 
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
@@ -48,7 +51,7 @@ class View:
         limit: the file shows the first so many episodes; 0 shows all.
         serve: serve pages instead of writing a file.
         compare: serve another run before it: the same tasks side by side, and curves in one chart.
-        reward: serve the rewards of this name, with options after a colon; a training's folder shows that
+        reward: show the rewards of this name, with options after a colon; a training's folder shows that
             training's rewards, returns and advantages without it.
         serving: where pages are served, and to whom.
     """
@@ -64,8 +67,8 @@ class View:
     def __post_init__(self) -> None:
         if self.limit < 0:
             raise ConfigError(f"limit is {self.limit}; expected 0 (all) or more")
-        if not self.serve and (self.compare or self.reward):
-            raise ConfigError("compare and reward are for the served pages; add --serve")
+        if not self.serve and self.compare:
+            raise ConfigError("compare is for the served pages; add --serve")
         if self.serve and self.output:
             raise ConfigError("either a file is written (--output) or pages are served (--serve)")
         if self.reward:
@@ -90,7 +93,8 @@ class View:
         return 0
 
     def _write(self) -> int:
-        store = TrajectoryStore.open(store_folder(self.path), on_damage="skip")
+        source = run_source(self.path, reward=self.reward)
+        store = TrajectoryStore.open(source.store, on_damage="skip")
         records = list(islice(records_of(store), self.limit or None))
         for damage in store.damage:
             print(f"gui-agent: left out: {damage.message}", file=sys.stderr)
@@ -101,10 +105,28 @@ class View:
         make_folder(output.parent, "folder of the output")
         if output.is_dir():
             raise ConfigError(f"output {output} is a folder; give the name of a file, such as episodes.html")
-        written = write_viewer(records, output, limit=None, title=str(self.path))
+        notes = _annotations(source, store, records)
+        about = source.about_rewards
+        written = write_viewer(
+            records, output, limit=None, annotations=notes, title=str(self.path), subtitle=about
+        )
         damaged = f"; {len(store.damage)} damaged places were left out" if store.damage else ""
         print(f"{len(records)} of {len(store)} episodes in {written}{damaged}")
         return 0
+
+
+def _annotations(source: RunSource, store: TrajectoryStore, records: Sequence[EpisodeRecord]) -> Annotations:
+    """What the steps were worth; their whole updates are looked at for it, as in training."""
+    if source.scorer is None:
+        return {}
+    index = StoreIndex(source.store)
+    entries = index.refresh().by_id
+    credits = StoreCredits(store, index, source.scorer)
+    names = [record.trajectory.episode_id for record in records]
+    found = {name: credits.of_episode(entries[name]) for name in names if name in entries}
+    if credits.problem:
+        print(f"gui-agent: no rewards: {credits.problem}", file=sys.stderr)
+    return found
 
 
 def run_source(folder: Path, *, reward: str = "") -> RunSource:

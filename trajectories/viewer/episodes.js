@@ -19,8 +19,8 @@
   // What was executed, or the samples that were compared; the choice stays from step to step.
   const viewOf = (step) => {
     const offered = candidates.views(step).map(([view]) => view);
-    if (state.view === "executed" || !offered.length) return "executed";
-    return offered.includes(state.view) ? state.view : offered[0];
+    if (state.view === "executed") return "executed";
+    return offered.includes(state.view) ? state.view : candidates.preferred(step);
   };
 
   function overlay(step, thin) {
@@ -66,7 +66,7 @@
   function stepBadges(step) {
     const found = [];
     if (step.source === "patch") found.push(badge("patched", "patch", "the expert's action was executed instead"));
-    if (step.source === "human") found.push(badge("human", "patch"));
+    if (step.source === "human") found.push(badge("human", "human", "a person chose what was executed"));
     if (step.match) {
       const kind = step.match.exact ? "good" : step.match.type ? "warn" : "bad";
       found.push(badge(step.match.exact ? "match" : step.match.type ? "type only" : "mismatch", kind, step.match.reason));
@@ -83,7 +83,7 @@
 
   function actions(step) {
     const list = h("dl", { class: "actions" });
-    if (step.requested && !step.same) list.append(row("asked", h("span", { class: "key wrong" }), step.requested.label));
+    if (step.requested && !step.same) list.append(row(step.source === "human" ? "proposed" : "asked", h("span", { class: "key wrong" }), step.requested.label));
     if (step.executed) list.append(row(step.same ? "did" : "instead", h("span", { class: `key ${kindOf(step)}` }), step.executed.label));
     else list.append(row("did", h("em", {}, "nothing was executed")));
     if (step.expected) list.append(row("expert", h("span", { class: "key expert" }), step.expected.label, step.expected.boxes.length ? h("small", {}, ` · ${step.expected.boxes.length} target box${step.expected.boxes.length > 1 ? "es" : ""}`) : null));
@@ -145,7 +145,7 @@
     const rows = numbers(episode);
     const body = h("tbody");
     body.append(h("tr", {}, rows.length ? h("th", {}, "step") : null, episode.steps.map((step, index) => {
-      const problem = step.source === "patch" ? "patch" : !step.executed || (step.match && !step.match.exact) ? "bad" : "";
+      const problem = step.source === "human" ? "human" : step.source === "patch" ? "patch" : !step.executed || (step.match && !step.match.exact) ? "bad" : "";
       return h("td", {}, h("button", { class: `thumb ${index === at ? "on" : ""} ${step.width > step.height ? "broad" : ""}`, type: "button", "data-focus": `thumb${index}`, "aria-label": `step ${index + 1}`, "aria-current": index === at ? "step" : null, title: (step.executed || step.requested || {}).label || "", onclick: () => go(index) },
         screen(step, true), h("span", { class: `count ${problem}` }, String(index + 1))));
     })));
@@ -168,9 +168,11 @@
     return h("header", { class: "head" }, h("h2", { dir: "auto" }, episode.goal),
       h("p", { class: "badges" }, badge(episode.verdict, verdictKind[episode.verdict]), badge(spoken(episode.stop), "quiet"),
         episode.progress !== null ? badge(`progress ${Math.round(episode.progress * 100)} %`, "quiet") : null,
-        episode.patches ? badge(`${episode.patches} patched`, "patch") : null),
+        episode.patches ? badge(`${episode.patches} patched`, "patch") : null,
+        episode.human ? badge(`${episode.human} by a person`, "human") : null),
       episode.fault ? h("p", { class: "bad-text" }, episode.fault) : episode.detail ? h("p", { class: "facts" }, episode.detail) : null,
-      h("p", { class: "facts" }, words.filter(Boolean).join(" · ")));
+      h("p", { class: "facts" }, words.filter(Boolean).join(" · ")),
+      episode.source ? h("details", { class: "response" }, h("summary", {}, "where it comes from"), h("pre", { dir: "auto" }, episode.source)) : null);
   }
 
   const after = (episode) => (episode.final && data.images[episode.final] ? 1 : 0);
@@ -282,7 +284,7 @@
       const still = timeline(episode, state.step, (step) => { state.at = index; goTo(step); });
       lane.replaceChildren(h("header", { class: "head" }, h("p", { class: "badges" }, h("a", { href: `${episode.href}?step=${at + 1}` }, episode.id),
         badge(episode.verdict, verdictKind[episode.verdict]), badge(spoken(episode.stop), "quiet"), episode.total === null ? null : badge(`reward ${number(episode.total)}`, "quiet"),
-        episode.patches ? badge(`${episode.patches} patched`, "patch") : null)), still);
+        episode.patches ? badge(`${episode.patches} patched`, "patch") : null, episode.human ? badge(`${episode.human} by a person`, "human") : null)), still);
       settle(still, 0);
     });
   }
@@ -315,7 +317,7 @@
   const search = h("input", { type: "search", placeholder: "search goals", "aria-label": "search goals", oninput: filter });
   const pick = h("select", { class: "pick", "aria-label": "episode", onchange: () => open(Number(pick.value)) });
   const tally = h("span", { class: "tally" });
-  const bar = h("div", { class: "filters" }, choose("template", "task"), choose("verdict", "outcome"), choose("stop", "end"), choose("policy", "policy"),
+  const bar = h("div", { class: "filters" }, choose("template", "task"), choose("verdict", "outcome"), choose("stop", "end"), choose("policy", "policy"), choose("acted", "acted"),
     data.episodes.length > 8 ? search : null, toggle, tally);
   root.append(bar, h("div", { class: "columns" }, h("nav", { class: "side", "aria-label": "episodes" }, pick, list), main));
 
@@ -348,7 +350,7 @@
     tally.replaceChildren(`${state.episodes.length} of ${data.episodes.length} episodes`, scored ? ` · ${successes} of ${scored} scored succeed` : "");
     list.replaceChildren(...state.episodes.map((episode, index) => h("li", {}, h("button", { type: "button", class: index === state.at ? "on" : "", "aria-current": index === state.at ? "true" : null, onclick: () => open(index) },
       h("i", { class: `light ${verdictKind[episode.verdict]}`, title: episode.verdict }), h("span", { class: "goal", dir: "auto" }, episode.goal),
-      h("small", {}, `${spoken(episode.template)} · ${episode.steps.length} step${episode.steps.length === 1 ? "" : "s"}${episode.patches ? ` · ${episode.patches} patched` : ""}`)))));
+      h("small", {}, `${spoken(episode.template)} · ${episode.steps.length} step${episode.steps.length === 1 ? "" : "s"}${episode.patches ? ` · ${episode.patches} patched` : ""}${episode.human ? ` · ${episode.human} by a person` : ""}`)))));
     pick.replaceChildren(...state.episodes.map((episode, index) => h("option", { value: index, selected: index === state.at }, `${{ success: "✓", failure: "✗", unscored: "?" }[episode.verdict]} ${episode.goal}`)));
     const current = list.children[state.at];
     if (current) list.scrollTop = Math.max(0, current.offsetTop - list.offsetTop - list.clientHeight / 2);

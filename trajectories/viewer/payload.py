@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gui_agent.agent import RoleCompletion
-from gui_agent.device import ExpertAction
+from gui_agent.device import ActionSource, ExpertAction
 from gui_agent.errors import DataError
 from gui_agent.observation import Screenshot
 from trajectories.records import EpisodeRecord, Step, Trajectory
@@ -142,6 +143,7 @@ def episode_data(
         limits: for the candidates of each step.
     """
     outcome = trajectory.outcome
+    human = sum(step.source is ActionSource.HUMAN for step in trajectory.steps)
     return {
         "id": trajectory.episode_id,
         "goal": shortened(trajectory.goal),
@@ -160,6 +162,11 @@ def episode_data(
         "detail": shortened(outcome.detail),
         "fault": _text(trajectory.fault),
         "patches": trajectory.patches,
+        "human": human,
+        "acted": "human" if human else "patched" if trajectory.patches else "agent",
+        "source": shortened(json.dumps(trajectory.source, ensure_ascii=False, indent=1))
+        if trajectory.source
+        else "",
         "wall_s": number(trajectory.wall_s),
         "final": trajectory.final_screenshot_sha256,
         "steps": [
