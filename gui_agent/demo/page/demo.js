@@ -435,7 +435,8 @@
       box.classList.toggle("held", proposal.needs === "confirmation" || proposal.how === "forbidden");
       write($("why"), proposal.reason);
       show($("why"), Boolean(proposal.reason));
-      write($("deed"), proposal.action ? proposal.label : `No action: ${proposal.error || proposal.label}`);
+      const deed = proposal.action ? proposal.label : `No action: ${proposal.error || proposal.label}`;
+      write($("deed"), page.shown === null ? deed : `Step ${proposal.step + 1} waits: ${deed}`);
       show($("choices"), waiting && mine() && !page.draft);
       show($("approve"), Boolean(proposal.action));
       write($("approve"), proposal.needs === "confirmation" ? "Allow this once" : "Approve");
@@ -460,12 +461,14 @@
   const PHASES = { idle: "Ready", starting: "Preparing the device", thinking: "Thinking", waiting: "Waiting for you", paused: "Paused", acting: "Acting", stopping: "Stopping", fault: "The device does not answer" };
   const TIMES = [["observe", "look"], ["plan", "plan"], ["act", "think"], ["person", "review"], ["execute", "act"]];
 
-  function block(name, text, streaming) {
+  function block(name, text, streaming, title = name) {
     show($(`${name}-block`), Boolean(text));
+    write($(`${name}-block`).firstChild, title);
     write($(name), text || "");
     $(name).classList.toggle("streaming", Boolean(streaming));
   }
 
+  const titleOf = (step) => (step.source === "human" ? "what the agent had thought" : "thought");
   function renderNow() {
     const past = page.shown === null ? null : page.steps[page.shown];
     const last = page.steps[page.steps.length - 1];
@@ -474,14 +477,15 @@
     const said = page.said, proposal = page.proposal;
     if (past) {
       block("subgoal", past.subgoal);
-      block("thought", past.thought);
+      block("thought", past.thought, false, titleOf(past));
       block("action", [past.label, past.source === "human" && "by hand", past.error, ...past.rejected.map((label) => `rejected: ${label}`)].filter(Boolean).join("\n"));
     } else {
       const fresh = proposal || (said.step !== undefined && (!last || said.step > last.index)) || !last;
       block("subgoal", fresh ? proposal?.subgoal || said.subgoal?.text : last.subgoal, phase() === "thinking" && !said.thought && !proposal);
-      block("thought", fresh ? proposal?.thought || said.thought?.text : last.thought, phase() === "thinking" && !said.action && !proposal);
+      block("thought", fresh ? proposal?.thought || said.thought?.text : last.thought, phase() === "thinking" && !said.action && !proposal, fresh || !last ? "thought" : titleOf(last));
       block("action", fresh ? (proposal ? (shownInCard() ? "" : proposal.label) : said.action?.text) : [last.label, last.error].filter(Boolean).join("\n"));
     }
+    show($("ready"), !past && !running() && !page.steps.length);
     renderTimes(past || last);
     renderEnd();
     const notices = past ? [] : page.notices;
@@ -510,10 +514,12 @@
   };
   setInterval(tick, 250);
 
+  const THUMB = "M2.5 9h3v8.5h-3z M7.5 17.5V9.2L10 2.6c1.6-.3 2.7.7 2.7 2.2v2.9h3.5c1.2 0 2 1.1 1.7 2.2l-1.5 5.9c-.2.9-1 1.7-2 1.7z";
   function thumbs(episode) {
-    const thumb = (verdict, sign, name) => h("button", { type: "button", class: "thumb-button", "aria-label": name, title: name, "aria-pressed": String(episode.verdict === verdict), disabled: !mine(), "data-verdict": verdict,
-      onclick: () => order("outcome", { episode_id: episode.episode_id, verdict: episode.verdict === verdict ? "unscored" : verdict }) }, sign);
-    return [thumb("success", "👍", "it was done"), thumb("failure", "👎", "it was not done")];
+    const sign = (turn) => { const icon = s("svg", { viewBox: "0 0 20 20", width: 18, height: 18, "aria-hidden": "true" }); icon.append(s("path", { d: THUMB, fill: "currentColor", transform: `rotate(${turn} 10 10)` })); return icon; };
+    const thumb = (verdict, turn, name) => h("button", { type: "button", class: "thumb-button", "aria-label": name, title: name, "aria-pressed": String(episode.verdict === verdict), disabled: !mine(), "data-verdict": verdict,
+      onclick: () => order("outcome", { episode_id: episode.episode_id, verdict: episode.verdict === verdict ? "unscored" : verdict }) }, sign(turn));
+    return [thumb("success", 0, "it was done"), thumb("failure", 180, "it was not done")];
   }
 
   const verdictKind = { success: "good", failure: "bad", unscored: "quiet" };
@@ -524,10 +530,10 @@
     show($("end"), Boolean(episode));
     if (!episode || same($("end"), JSON.stringify([episode, mine()]))) return;
     $("end").replaceChildren(
-      h("p", {}, h("b", {}, `Ended: ${episode.reason || spoken(episode.stop)}`), " ", h("span", { class: `badge ${verdictKind[episode.verdict]}` }, spoken(episode.verdict))),
+      h("p", {}, h("b", {}, episode.reason || spoken(episode.stop)), " ", h("span", { class: `badge ${verdictKind[episode.verdict]}` }, spoken(episode.verdict))),
       episode.answer ? h("p", { dir: "auto" }, h("b", {}, "Answer: "), episode.answer) : "",
       h("p", { class: "facts" }, [counted(episode.steps, "step"), episode.human_steps && `${episode.human_steps} by hand`, duration(episode.wall_s), episode.detail, episode.stored ? "" : "not stored"].filter(Boolean).join(" · ")),
-      h("p", { class: "choices" }, "Was it done?", thumbs(episode), h("button", { type: "button", disabled: !mine(), onclick: () => order("export", { episodes: [episode.episode_id] }) }, "Export")));
+      h("p", { class: "choices" }, h("span", {}, "Was it done?"), thumbs(episode), h("button", { type: "button", disabled: !mine(), onclick: () => order("export", { episodes: [episode.episode_id] }) }, "Export")));
   }
 
   function renderEpisodes() {
