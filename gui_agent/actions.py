@@ -211,6 +211,11 @@ def action_name(action: Action) -> str:
     return _NAMES[type(action)]
 
 
+def action_type_name(kind: type) -> str:
+    """The same for a type of `Action`; `KeyError` if it is none."""
+    return _NAMES[kind]
+
+
 def action_points(action: Action) -> tuple[tuple[int, int], ...]:
     """The points of the screen that an action refers to, in order; empty where it has none."""
     match action:

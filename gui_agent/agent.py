@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from gui_agent.actions import Action, ParseError
 from gui_agent.coordinates import ScreenGeometry
@@ -130,6 +130,23 @@ class Agent(Protocol):
         ...
 
 
+@runtime_checkable
+class Steerable(Protocol):
+    """An agent that a person can direct: told more on the way, and taken back to an earlier step."""
+
+    def go_on(self, context: EpisodeContext) -> None:
+        """Go by this context from now on; what was done so far is still remembered."""
+        ...
+
+    def memory(self) -> Any:
+        """What the agent remembers now, as an opaque value."""
+        ...
+
+    def recall(self, memory: Any) -> None:
+        """Remember what `memory` returned, and no more."""
+        ...
+
+
 class FlatAgent:
     """One model that looks, thinks and acts.
 
@@ -174,6 +191,18 @@ class FlatAgent:
         """Put a step that somebody else took before this episode into the history; subgoals have no place."""
         words = self._format.render(action, thought, self._geometry(screenshot))
         self._history.append(Turn(screenshot=screenshot, response=words))
+
+    def go_on(self, context: EpisodeContext) -> None:
+        """Go by this context from now on; the history stays."""
+        self._context = context
+
+    def memory(self) -> tuple[Turn, ...]:
+        """The history."""
+        return tuple(self._history)
+
+    def recall(self, memory: tuple[Turn, ...]) -> None:
+        """Go back to an earlier history."""
+        self._history, self._observation = list(memory), None
 
     async def decide(self, observation: Observation) -> Decision:
         """Sample one response and read it."""

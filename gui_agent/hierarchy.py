@@ -109,6 +109,19 @@ class HierarchicalAgent:
         words = self._actor_format.render(action, thought, self._geometry(screenshot))
         self._acted.append(Turn(screenshot=screenshot, response=words, goal=subgoal or ""))
 
+    def go_on(self, context: EpisodeContext) -> None:
+        """Go by this context from now on; both histories stay."""
+        self._context = context
+
+    def memory(self) -> tuple[tuple[PlannerTurn, ...], tuple[Turn, ...]]:
+        """Both histories."""
+        return tuple(self._planned), tuple(self._acted)
+
+    def recall(self, memory: tuple[tuple[PlannerTurn, ...], tuple[Turn, ...]]) -> None:
+        """Go back to earlier histories."""
+        planned, acted = memory
+        self._planned, self._acted, self._pending = list(planned), list(acted), None
+
     async def decide(self, observation: Observation) -> Decision:
         """Sample a subgoal, then an action for it."""
         (planned,) = await self.sample_subgoals(observation)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -26,6 +26,7 @@ from typing import Any, Final, Literal, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gui_agent.device import Outcome
 from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.observation import Screenshot
 from trajectories.records import SCHEMA_VERSION, EpisodeRecord, Trajectory
@@ -259,6 +260,25 @@ class TrajectoryStore:
         ids = tuple(record.trajectory.episode_id for record in batch)
         self._shards.append(_Shard(number=listing.next_number, episode_ids=ids))
         self._place.update(dict.fromkeys(ids, at))
+
+    def judge(self, episode_id: str, outcome: Outcome) -> None:
+        """Replace what is known of an episode's outcome, as when a person has looked at it.
+
+        The file that holds it is replaced as a whole: after a crash the old outcome is there, or the new one.
+
+        Raises:
+            DataError: there is no such episode, or its file is damaged.
+        """
+        with exclusive(self.path):
+            if episode_id not in self._place:
+                self.refresh()
+            trajectory = replace(self.trajectory(episode_id), outcome=outcome)
+            shard = self._shards[self._place[episode_id]]
+            rows = self._table("episodes", shard.number).to_pylist()
+            place = next(at for at, row in enumerate(rows) if row["episode_id"] == episode_id)
+            rows[place] = trajectory_to_rows(trajectory).episode
+            write_file(self.path / shard_name("episodes", shard.number), encode_rows(rows, EPISODES))
+            flush_folder(self.path)
 
     def truncate(self, num_episodes: int) -> int:
         """Forget all episodes after the first `num_episodes` (a checkpoint's high-water mark).

@@ -35,6 +35,10 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.run:Run",
         summary="do one thing on one device, watched in the terminal",
     ),
+    "demo": Entry(
+        target="gui_agent.cli.demo:Demo",
+        summary="watch an agent work on a device, correct it, and keep that to learn from",
+    ),
     "collect": Entry(
         target="gui_agent.cli.collect:Collect",
         summary="run an agent or an oracle on devices and store the trajectories",

@@ -28,12 +28,18 @@ MAX_TEXT_LENGTH: Final = 4_000
 
 
 class ProtocolError(GuiAgentError, ValueError):
-    """A message that is none; `code` is for programs."""
+    """A message that is none, or a command that cannot be taken; `code` is for programs.
+
+    Attributes:
+        code: as in `ErrorEvent`.
+        id: of the command, if it could be read.
+    """
 
     def __init__(self, message: str, *, code: str = "bad_message") -> None:
         """Say what was expected."""
         super().__init__(message)
         self.code = code
+        self.id: int | None = None
 
 
 class Mode(StrEnum):
@@ -140,10 +146,12 @@ class Approve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """Perform this instead of the proposal; it is then the person's action."""
+    """Perform this instead of the proposal; it is then the person's action, with their reason if given."""
 
     proposal: int
     action: Action
+    thought: str = ""
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +177,13 @@ class Act:
         action: in pixels of `frame`.
         frame: the frame that it was pointed out on; 0 if it points nowhere.
         secret: text that is typed, but masked in what is stored.
+        thought: the person's reason, for an agent to learn from.
     """
 
     action: Action
     frame: int = 0
     secret: bool = False
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +308,14 @@ def request_from_json(text: str) -> Request:
     number = data.pop("id", None)
     if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
         raise ProtocolError("id must be a whole number")
+    try:
+        return Request(command=_command(data), id=number)
+    except ProtocolError as error:
+        error.id = number
+        raise
+
+
+def _command(data: dict[str, Any]) -> Command:
     name = data.pop("type", None)
     cls = COMMANDS.get(name) if isinstance(name, str) else None
     if cls is None:
@@ -312,7 +330,8 @@ def request_from_json(text: str) -> Request:
         if item.name not in data and item.default is MISSING:
             raise ProtocolError(f"{name} needs the field {item.name!r}")
     values = {key: _value(f"{name}.{key}", str(known[key].type), value) for key, value in data.items()}
-    return Request(command=cls(**values), id=number)
+    command: Command = cls(**values)
+    return command
 
 
 def _value(where: str, kind: str, value: Any) -> Any:
@@ -516,7 +535,10 @@ class UndoneEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetEvent:
-    """What was used; a limit of 0 is none. `cost` is None where no price is known."""
+    """What was used; a limit of 0 is none.
+
+    `cost` is None where no price is known. `is_estimated`: a server did not count its tokens.
+    """
 
     steps: int
     max_steps: int
@@ -525,8 +547,10 @@ class BudgetEvent:
     requests: int
     prompt_tokens: int
     completion_tokens: int
+    max_tokens: int
     cost: float | None
     max_cost: float
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

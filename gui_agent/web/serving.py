@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Final
 
 from starlette.types import ASGIApp
@@ -106,21 +109,53 @@ def serve(app: ASGIApp, options: ServingOptions, *, title: str, path: str = "/")
     Raises:
         ConfigError: as `listen` and `password`.
     """
+    asyncio.run(serve_here(app, options, title=title, path=path))
+
+
+async def serve_here(
+    app: ASGIApp,
+    options: ServingOptions,
+    *,
+    title: str,
+    path: str = "/",
+    max_message_bytes: int = 65_536,
+    on_interrupt: Callable[[], None] | None = None,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serve on the running event loop until interrupted; arguments and errors as of `serve`, and
+
+    Args:
+        max_message_bytes: longest WebSocket message that is taken; a longer one ends its connection.
+        on_interrupt: called at once on the first Ctrl-C, before connections are closed.
+        on_listening: told the address.
+    """
     import uvicorn  # imported here: the help of a command needs no server
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if on_interrupt is not None:
+                loop.call_soon_threadsafe(on_interrupt)
+            super().handle_exit(sig, frame)
 
     password = options.password()
     listener = options.listen()
+    loop = asyncio.get_running_loop()
     try:
         access = Access(port=listener.getsockname()[1], password=password)
-        print(f"{title}: {address_of(listener, access, path)}", flush=True)
+        address = address_of(listener, access, path)
+        print(f"{title}: {address}", flush=True)
         print("the address holds the token of this run; Ctrl-C ends it", flush=True)
+        if on_listening is not None:
+            on_listening(address)
         config = uvicorn.Config(
             Guard(app, access=access),
             log_level="warning",
             access_log=False,  # addresses may hold the token
             lifespan="off",
             server_header=False,
+            ws_max_size=max_message_bytes,
+            timeout_graceful_shutdown=5,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        await Server(config).serve(sockets=[listener])
     finally:
         listener.close()

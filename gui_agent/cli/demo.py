@@ -1,0 +1,330 @@
+"""`gui-agent demo`: watch an agent work on a device, correct it, and keep what happened to learn from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from devices.android.apps import COMMON_PACKAGES
+from devices.android.tasks import AndroidGoal
+from devices.browser.site import SiteTask
+from devices.goals import goal_on
+from devices.phone.factory import phone_devices
+from devices.registry import resolve_suite
+from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
+from gui_agent.cli.default_model import with_default_model
+from gui_agent.cli.devices import open_devices
+from gui_agent.cli.folders import make_folder
+from gui_agent.demo.asking import ListenedPolicy
+from gui_agent.demo.clients import Clients
+from gui_agent.demo.protocol import Mode
+from gui_agent.demo.server import create_demo
+from gui_agent.demo.session import DemoSession
+from gui_agent.demo.world import Errand, SessionSettings, World
+from gui_agent.device import Device, Task, TaskSource
+from gui_agent.errors import ConfigError
+from gui_agent.safety.budget import Budget, MeteredPolicy
+from gui_agent.safety.options import ConfirmMode, SafetyOptions
+from gui_agent.web.serving import ServingOptions, serve_here
+from trainers.rewards import SAMPLING_LIMIT
+from trajectories.collect import AgentFor, demonstrator_for
+from trajectories.loops import LoopDetector
+from trajectories.store import TrajectoryStore
+
+_LOOK: Final = "look around"
+_EXAMPLES: Final = {
+    "phone": ("turn on wifi", "open clock", "go home"),
+    "phone:phone": ("turn off wifi and dark", "add an alarm at 12:00", "compute 85+8 with the calculator"),
+    "android": ("turn on Wi-Fi", "open the clock"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AsItIs(AndroidGoal):
+    """A phone that is shown as it was found; nothing is pressed."""
+
+    async def set_up(self, device: object) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Watch an agent work on a device, and correct it: a page with its live screen.
+
+    Write what to do; every subgoal, thought and action is shown, the action before it is performed. Pause,
+    go step by step, stop at once, approve each action, say where to tap instead, take over by hand, give a
+    hint, undo where the device can. Each episode goes to a trajectory store: what you did counts as an
+    expert's steps there, thumbs up or down is its outcome, and training takes it as it is.
+
+    The page is reached from this computer only, by the address that is printed. Ctrl-C ends the demo; the
+    device is left as it was found, but for what was done on it.
+
+    Examples:
+        gui-agent demo
+        gui-agent demo --device android:emulator-5554 --model Qwen/Qwen2.5-VL-7B-Instruct --mode approve
+        gui-agent demo --device browser:https://example.org/ --endpoint http://127.0.0.1:8000/v1 --model m
+        gui-agent demo --task phone/quickstart:set_alarm:1000020 --expert
+        gui-agent demo --host 0.0.0.0 --allow-remote --password-env DEMO_PASSWORD
+
+    Attributes:
+        device: phone (a virtual one; phone:phone has more apps), android:SERIAL, or browser:URL.
+        task: SUITE:TEMPLATE:SEED, a task with a check that is done where no goal is written.
+        expert: the task's own expert acts instead of a model.
+        mode: auto performs what the agent proposes, approve asks you each time; the page can change it.
+        preview_s: an action is shown so long before it is performed.
+        max_steps: steps of an episode at most; 0 takes what the task allows, 30 for a goal in words.
+        time_limit_s: an episode begins no step after the agent and the device have worked so long; waiting
+            for you is free; 0 is no limit.
+        loop_limit: ask you before going on when the agent asks for the same in the same state so many times;
+            0 never does.
+        poll_interval_s: look at the device so often while nothing else uses it; 0 leaves it to 0.25 for a
+            virtual phone, 0.5 for a page, 1 for a phone.
+        seed: draws a virtual phone, and the noise of a sampling model.
+        store: trajectory store that the episodes are added to.
+        agent: the model that acts; by default the one of the quickstart.
+        guard: what it may not do unasked.
+        serving: where the page is served, and to whom.
+    """
+
+    device: str = ""
+    task: str = ""
+    expert: bool = False
+    mode: Mode = Mode.AUTO
+    preview_s: float = 0.5
+    max_steps: int = 0
+    time_limit_s: float = 0.0
+    loop_limit: int = 3
+    poll_interval_s: float = 0.0
+    seed: int = 0
+    store: Path = Path("runs/demo")
+    agent: AgentOptions = field(default_factory=AgentOptions)
+    guard: SafetyOptions = field(default_factory=SafetyOptions)
+    serving: ServingOptions = field(default_factory=ServingOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("preview_s", "max_steps", "time_limit_s", "poll_interval_s", "seed"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        LoopDetector(limit=self.loop_limit)
+        self._meter()
+        if self.expert and not self.task:
+            raise ConfigError("a goal in words has no expert; name a model, or a task of a suite with --task")
+        if self.expert and self.agent.model:
+            raise ConfigError("either the expert acts or a model; leave --expert or --model away")
+
+    def dry_run(self) -> int:
+        """Check the device's and the model's name; nothing is loaded, no device is touched."""
+        place = Place.of(self.device, self.task, self.seed)
+        place.errand("", self.task) if self.task else place.errand(_LOOK, "")
+        options = self._agent_options()
+        self._settings(place)
+        print(f"would serve a demo of {self._agent_name(options)} on {place.name}")
+        return 0
+
+    def run(self) -> int:
+        """Serve the page until interrupted."""
+        return asyncio.run(self._run())
+
+    async def _run(self) -> int:
+        async with self.opened() as session:
+            clients = Clients(session)
+            try:
+                await serve_here(
+                    create_demo(clients),
+                    self.serving,
+                    title=f"demo of {session.world.agent} on {session.world.device}",
+                    on_interrupt=session.interrupt,
+                )
+            finally:
+                await clients.close()
+        return 0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[DemoSession]:
+        """The session without its page: load the model, borrow the device; both end with the context.
+
+        Raises:
+            ConfigError: a name is wrong, or the model cannot be loaded.
+            DeviceError: there is no such device.
+        """
+        place = Place.of(self.device, self.task, self.seed)
+        settings, options, meter = self._settings(place), self._agent_options(), self._meter()
+        if self.task:
+            place.errand("", self.task)  # a task that is none is told here
+        make_folder(self.store, "store")
+        store = TrajectoryStore.open_or_create(self.store, source={"command": "demo"})
+        async with self._agents(options, meter) as (agent_for, policy):
+            world = World(
+                device=place.name,
+                agent=self._agent_name(options),
+                open_device=place.open_device,
+                home=place.home,
+                errand=place.errand,
+                agent_for=agent_for,
+                policy=policy,
+                meter=meter,
+                task=self.task,
+                examples=_EXAMPLES.get(place.name, _EXAMPLES.get(place.kind, ())),
+                policy_name="oracle" if self.expert else options.model,
+                source={} if self.expert else {SAMPLING_LIMIT: options.max_completion_length},
+            )
+            session = DemoSession(world, store, settings)
+            session.desk.mode = self.mode
+            async with session:
+                yield session
+
+    @asynccontextmanager
+    async def _agents(
+        self, options: AgentOptions, meter: Budget
+    ) -> AsyncIterator[tuple[AgentFor, ListenedPolicy | None]]:
+        if self.expert:
+            yield demonstrator_for, None
+            return
+        async with open_policy(options) as policy:
+            listened = ListenedPolicy(MeteredPolicy(policy, meter))
+            yield agents_for(listened, options), listened
+
+    def _agent_options(self) -> AgentOptions:
+        if self.expert:
+            return self.agent
+        options = with_default_model(self.agent)
+        options.require_model()
+        return options
+
+    def _agent_name(self, options: AgentOptions) -> str:
+        return "the task's expert" if self.expert else options.model
+
+    def _meter(self) -> Budget:
+        return Budget(
+            max_tokens=self.guard.token_budget,
+            max_cost=self.guard.cost_limit,
+            price_input=self.guard.price_input,
+            price_output=self.guard.price_output,
+        )
+
+    def _settings(self, place: Place) -> SessionSettings:
+        url = place.home.url if isinstance(place.home, SiteTask) else ""
+        confirm = self.guard.confirm
+        if confirm is ConfirmMode.AUTO:
+            confirm = ConfirmMode.ASK if place.is_real else ConfirmMode.ALLOW
+        return SessionSettings(
+            max_steps=self.max_steps,
+            time_limit_s=self.time_limit_s,
+            confirm=confirm,
+            judge=self.guard.judge(
+                start_url=url, packages_of=lambda name: COMMON_PACKAGES.get(name.lower(), ())
+            ),
+            secrets=self.guard.secrets(start_url=url),
+            preview_s=self.preview_s,
+            poll_interval_s=self.poll_interval_s or {"phone": 0.25, "android": 1.0}.get(place.kind, 0.5),
+            loop_limit=self.loop_limit,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The one device of a demo, and the errands that can be run on it.
+
+    Attributes:
+        name: as `--device` says it, or the world of the task.
+        kind: phone, android, browser, miniwob.
+        devices: one device, as `open_devices` names it.
+        suite: what it is opened for.
+        home: the task that shows it before the first episode.
+        seed: of goals in words.
+    """
+
+    name: str
+    kind: str
+    devices: str
+    suite: TaskSource
+    home: Task
+    seed: int
+
+    @classmethod
+    def of(cls, device: str, task: str, seed: int) -> Place:
+        """The place that the options name.
+
+        Raises:
+            ConfigError: there is no such device or task.
+        """
+        suite_name = task.partition(":")[0]
+        world = suite_name.partition("/")[0]
+        if not device and world not in ("", "phone"):
+            suite = resolve_suite(suite_name)
+            devices = {"miniwob": "browser:1"}.get(world, f"{world}:1")
+            home = task_of(task)
+            return cls(name=world, kind=world, devices=devices, suite=suite, home=home, seed=seed)
+        name = device or ("phone:phone" if suite_name == "phone/phone" else "phone")
+        found = goal_on(name, _LOOK)
+        kind = name.partition(":")[0]
+        first = found.suite.task(found.suite.templates[0], seed)
+        home = _AsItIs(goal=_LOOK) if kind == "android" else first
+        return cls(name=name, kind=kind, devices=found.devices, suite=found.suite, home=home, seed=seed)
+
+    @property
+    def is_real(self) -> bool:
+        """Whether something can be hit there that matters."""
+        return self.kind in ("android", "browser")
+
+    def open_device(self) -> AbstractAsyncContextManager[Device]:
+        """Borrow it."""
+        return _one_device(self.devices, self.suite)
+
+    def errand(self, goal: str, task: str) -> Errand:
+        """A goal in words, or a task of a suite, here.
+
+        Raises:
+            ConfigError: both or neither are given, or it cannot be done here.
+        """
+        if bool(goal.strip()) == bool(task):
+            raise ConfigError("say what to do: a goal in words, or a task SUITE:TEMPLATE:SEED")
+        if task:
+            self._check_suite(resolve_suite(task.partition(":")[0]))
+            return Errand(task=task_of(task), suite=task.partition(":")[0], is_checked=True)
+        if self.kind not in ("phone", "android", "browser"):
+            raise ConfigError(f"on {self.name} only tasks can be run, SUITE:TEMPLATE:SEED; no goals in words")
+        suite = goal_on(self.name, goal).suite
+        return Errand(task=suite.task(suite.templates[0], self.seed), suite=suite.suite)
+
+    def _check_suite(self, suite: TaskSource) -> None:
+        """A virtual phone keeps its screen for the time of a demo."""
+        world = suite.suite.partition("/")[0]
+        fits = {"phone": ("phone",), "android": ("phone", "android")}.get(self.kind, (self.kind,))
+        if world not in fits:
+            raise ConfigError(f"suite {suite.suite!r} does not run on {self.name}")
+        if self.kind == "phone" and _display(suite) != _display(self.suite):
+            raise ConfigError(
+                f"suite {suite.suite!r} needs another screen than {self.name} has; start the demo with "
+                "--device phone:phone, or with the task"
+            )
+
+
+def _display(suite: TaskSource) -> object:
+    return phone_devices(1, suite).display
+
+
+def task_of(text: str) -> Task:
+    """The task that SUITE:TEMPLATE:SEED names.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    suite_name, _, rest = text.partition(":")
+    template, colon, seed = rest.rpartition(":")
+    if not colon or not template or not seed.isdecimal():
+        raise ConfigError(
+            f"task {text!r}: expected SUITE:TEMPLATE:SEED, such as phone/quickstart:set_alarm:7"
+        )
+    return resolve_suite(suite_name).task(template, int(seed))
+
+
+@asynccontextmanager
+async def _one_device(devices: str, suite: TaskSource) -> AsyncIterator[Device]:
+    async with open_devices(devices, suite, is_patient=False) as factory, factory.lease() as device:
+        yield device

@@ -1,0 +1,52 @@
+"""The newest screen of the device, numbered, and who waits for a newer one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import Final
+
+from gui_agent.demo.frames import Frame
+from gui_agent.observation import Observation
+
+_REMEMBERED: Final = 64
+"""So many frames back, a page may still point at one."""
+
+
+class ScreenFeed:
+    """Numbers the screens that differ from the one before and keeps the newest; nothing queues up.
+
+    Attributes:
+        newest: the last one, or None before the first look.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was seen yet."""
+        self.newest: Frame | None = None
+        self._recent: OrderedDict[int, str] = OrderedDict()
+        self._changed = asyncio.Event()
+
+    def show(self, observation: Observation) -> Frame:
+        """Take in a look at the device; a screen like the one before keeps its number."""
+        screenshot = observation.screenshot
+        if self.newest is not None and self.newest.screenshot.sha256 == screenshot.sha256:
+            return self.newest
+        number = 1 if self.newest is None else self.newest.number + 1
+        self.newest = Frame(number=number, screenshot=screenshot, captured_s=time.time())
+        self._recent[number] = screenshot.sha256
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
+        self._changed.set()
+        self._changed = asyncio.Event()
+        return self.newest
+
+    def sha256_of(self, number: int) -> str | None:
+        """The picture of a frame, or None if it is too long ago or never was."""
+        return self._recent.get(number)
+
+    async def newer_than(self, number: int) -> Frame:
+        """The newest frame, as soon as it is newer than that one."""
+        while self.newest is None or self.newest.number <= number:
+            await self._changed.wait()
+        return self.newest

@@ -1,0 +1,548 @@
+"""One device, one agent, one episode after the other, directed by commands and told by events.
+
+A session needs no server: `handle` takes a command, `listen` hears the events. The server is one that does
+both for the pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, assert_never
+
+from gui_agent.actions import Action, TypeText, Wait, action_type_name
+from gui_agent.agent import Steerable
+from gui_agent.demo.desk import Answer, Approved, Desk, Edited, HumanAct, Rejected
+from gui_agent.demo.directed_device import can_undo
+from gui_agent.demo.episode import DirectedEpisode, episode_event
+from gui_agent.demo.export import export_episodes
+from gui_agent.demo.protocol import (
+    Act,
+    Approve,
+    Claim,
+    Command,
+    Edit,
+    EpisodeEvent,
+    Event,
+    Export,
+    ExportedEvent,
+    HelloEvent,
+    Hint,
+    NoticeEvent,
+    Pause,
+    Phase,
+    ProposalEvent,
+    ProtocolError,
+    Reconnect,
+    Reject,
+    Release,
+    ResolvedEvent,
+    Resume,
+    Run,
+    Seen,
+    SetMode,
+    SetOutcome,
+    StateEvent,
+    StepOnce,
+    Stop,
+    Takeover,
+    Undo,
+)
+from gui_agent.demo.scene import DeedKind, Scene
+from gui_agent.demo.screen import ScreenFeed
+from gui_agent.demo.world import SessionSettings, World
+from gui_agent.device import Outcome, StopReason, Verdict
+from gui_agent.errors import CaptureError, ConfigError, DataError, DeviceError, GuiAgentError
+from gui_agent.observation import Screenshot
+from gui_agent.safety.device import SafeDevice
+from gui_agent.safety.options import ConfirmMode, check_goal
+from gui_agent.safety.secrets import Secret
+from gui_agent.safety.verdict import Consent, Question
+from gui_agent.safety.verdict import Decision as Ruling
+from trajectories.records import Trajectory
+from trajectories.store import TrajectoryStore
+
+Listener = Callable[[Event], None]
+_VOTES: Final = {
+    Verdict.SUCCESS: "a person says that it was done",
+    Verdict.FAILURE: "a person says that it was not done",
+}
+
+
+class DemoSession:
+    """What a demo is, without its pages; an async context manager that borrows the device.
+
+    Attributes:
+        feed: the screens of the device.
+        desk: what the person wants.
+        store: where the episodes go.
+        episodes: those of this session that have ended, oldest first.
+    """
+
+    def __init__(self, world: World, store: TrajectoryStore, settings: SessionSettings | None = None) -> None:
+        """Nothing is opened yet."""
+        self.world = world
+        self.settings = settings or SessionSettings()
+        self.store = store
+        self.feed = ScreenFeed()
+        self.desk = Desk()
+        self.episodes: list[EpisodeEvent] = []
+        self.proposal: ProposalEvent | None = None
+        self._listeners: list[Listener] = []
+        self._numbers = count(1)
+        self._secret_numbers = count(1)
+        self._lock = asyncio.Lock()
+        self._lease = AsyncExitStack()
+        self._device: SafeDevice | None = None
+        self._episode: DirectedEpisode | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._phase = Phase.IDLE
+        self._shown: StateEvent | None = None
+        self._pictures: dict[str, Screenshot] = {}
+        self._checked: dict[str, Outcome] = {}
+        self._blind = False
+
+    # Beginning and end
+
+    async def __aenter__(self) -> Self:
+        """Borrow the device and show its first screen.
+
+        Raises:
+            DeviceError: there is no such device, or it does not answer.
+            ConfigError: it cannot be used so.
+        """
+        await self._open()
+        self._watching = asyncio.ensure_future(self._watch())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop what runs, store it, and give the device back."""
+        self.interrupt()
+        if self._running is not None:
+            await asyncio.wait({self._running})
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._lease.aclose()
+
+    def interrupt(self) -> None:
+        """Stop the episode that runs, if one does; nothing more is performed."""
+        if self._episode is not None:
+            self._episode.stop()
+
+    async def ended(self) -> None:
+        """Wait until no episode runs."""
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+    async def _open(self) -> None:
+        async with AsyncExitStack() as opening:
+            leased = await opening.enter_async_context(self.world.open_device())
+            device = SafeDevice(
+                leased,
+                judge=self.settings.judge,
+                confirm=self._confirm,
+                secrets=self.settings.secrets,
+                ends_when_denied=False,
+            )
+            await device.reset(self.world.home)
+            self.feed.show(await device.observe())
+            await device.preview(Wait())  # rules are read once; the first action is not to wait for that
+            self._lease = opening.pop_all()
+            self._device = device
+
+    # What is told
+
+    def listen(self, listener: Listener) -> None:
+        """Hear every event from now on."""
+        self._listeners.append(listener)
+
+    def tell(self, event: Event) -> None:
+        """Say something to all listeners."""
+        match event:
+            case ProposalEvent():
+                self.proposal = event
+            case ResolvedEvent():
+                self.proposal = None
+            case _:
+                pass
+        for listener in self._listeners:
+            listener(event)
+        if not isinstance(event, StateEvent):
+            self._tell_state()
+
+    def hello(self, client: int) -> HelloEvent:
+        """What a page is told first."""
+        device = None if self._device is None else self._device.device
+        agent = None if device is None else self.world.agent_for(device)
+        actions = frozenset() if device is None else device.action_space
+        return HelloEvent(
+            client=client,
+            device=self.world.device,
+            agent=self.world.agent,
+            can_undo=device is not None and agent is not None and can_undo(device, agent),
+            can_hint=isinstance(agent, Steerable),
+            actions=tuple(sorted(map(action_type_name, actions))),
+            task=self.world.task,
+            examples=self.world.examples,
+            poll_interval_s=self.settings.poll_interval_s,
+        )
+
+    def story(self) -> list[Event]:
+        """What a page must be told that comes later: the episodes, the steps so far, and how things are."""
+        said: list[Event] = [*self.episodes]
+        if self._episode is not None:
+            said += [*self._episode.steps, self._episode.spent.event]
+        said.append(self.state)
+        if self.proposal is not None:
+            said.append(self.proposal)
+        return said
+
+    @property
+    def state(self) -> StateEvent:
+        """How things are."""
+        episode, desk = self._episode, self.desk
+        return StateEvent(
+            phase=self._phase,
+            mode=desk.mode,
+            takeover=desk.takeover,
+            paused=desk.paused,
+            step=0 if episode is None else episode.scene.taken,
+            goal="" if episode is None else episode.goal,
+            episode_id="" if episode is None else episode.episode_id,
+            hint=desk.hint,
+            undo_steps=0 if episode is None else len(episode.scene.checkpoints),
+        )
+
+    def picture(self, sha256: str) -> Screenshot | None:
+        """A screen that an event has named, or None if there is none of that name."""
+        running = {} if self._episode is None else self._episode.pictures
+        if (found := running.get(sha256) or self._pictures.get(sha256)) is not None:
+            return found
+        newest = self.feed.newest
+        if newest is not None and newest.screenshot.sha256 == sha256:
+            return newest.screenshot
+        return self.store.screenshot(sha256) if sha256 in self.store.screenshots else None
+
+    def _tell_state(self) -> None:
+        state = self.state
+        if state != self._shown:
+            self._shown = state
+            self.tell(state)
+
+    def _enter(self, phase: Phase) -> None:
+        if phase is Phase.PAUSED and self.desk.stopping:
+            return
+        self._phase = phase
+        self._tell_state()
+
+    def _notice(self, level: str, code: str, text: str) -> None:
+        self.tell(NoticeEvent(level=level, code=code, text=text))
+
+    # Commands
+
+    async def handle(self, command: Command) -> None:
+        """Do what a page asks for; what takes long goes on after this returns.
+
+        Raises:
+            ProtocolError: it cannot be done now, or a value is impossible.
+        """
+        try:
+            await self._handle(command)
+        except (ConfigError, DataError) as error:
+            raise ProtocolError(str(error), code="bad_value") from error
+        self._tell_state()
+
+    async def _handle(self, command: Command) -> None:
+        desk = self.desk
+        match command:
+            case Run():
+                self._run(command)
+            case Act():
+                await self._act(command)
+            case SetMode(mode=mode):
+                desk.mode = mode
+            case SetOutcome():
+                self._judge(command)
+            case Export(episodes=episodes):
+                await self._export(episodes)
+            case Reconnect():
+                await self._reconnect()
+            case Stop():
+                self._running_episode().stop()
+                self._enter(Phase.STOPPING)
+            case Pause():
+                self._running_episode()
+                desk.paused, desk.single = True, False
+            case Resume():
+                self._running_episode().calm()
+                desk.paused = desk.single = desk.takeover = False
+            case StepOnce():
+                self._running_episode()
+                desk.single, desk.takeover = True, False
+            case Takeover(on=on):
+                self._running_episode().calm()
+                desk.takeover = on
+            case Hint(text=text):
+                self._hint(text)
+            case Undo(steps=steps):
+                self._undo(steps)
+            case Approve(proposal=number):
+                self._running_episode().calm()
+                self._answer(number, Approved())
+            case Reject(proposal=number, hint=hint):
+                self._check_answerable(number)
+                if hint:
+                    self._hint(hint)
+                self._answer(number, Rejected())
+            case Edit(proposal=number, action=action, thought=thought, secret=secret):
+                await self._edit(number, action, thought, secret)
+            case Claim() | Release() | Seen():
+                raise ProtocolError("only a page can do this", code="not_now")
+            case _:
+                assert_never(command)
+        desk.touch()
+
+    def _running_episode(self) -> DirectedEpisode:
+        if self._running is None or self._episode is None or self._running.done():
+            raise ProtocolError("no episode runs", code="not_now")
+        return self._episode
+
+    def _ready_device(self) -> SafeDevice:
+        if self._device is None or self._phase is Phase.FAULT:
+            raise ProtocolError("the device is not there; reconnect first", code="not_now")
+        return self._device
+
+    def _check_answerable(self, number: int) -> None:
+        self._running_episode()
+        if number != self.desk.proposal or self.desk.answer is not None:
+            raise ProtocolError(f"proposal {number} waits for no answer any more", code="not_now")
+
+    def _answer(self, number: int, answer: Answer) -> None:
+        self._check_answerable(number)
+        self.desk.answer = answer
+
+    async def _edit(self, number: int, action: Action, thought: str, secret: bool) -> None:
+        self._check_answerable(number)
+        offered = self.proposal
+        action = await self._permitted(action, secret=secret)
+        frame = 0 if offered is None else offered.frame
+        self._answer(number, Edited(act=HumanAct(action=action, frame=frame, thought=thought)))
+
+    def _hint(self, text: str) -> None:
+        episode = self._running_episode()
+        if not isinstance(episode.agent.inner, Steerable):
+            raise ProtocolError("this agent takes no hints", code="not_now")
+        self.desk.hint = text.strip()
+        episode.note_hint(self.desk.hint)
+
+    def _undo(self, steps: int) -> None:
+        available = len(self._running_episode().scene.checkpoints)
+        if not 1 <= steps <= available:
+            raise ProtocolError(f"{steps} steps cannot be undone; {available} can", code="not_now")
+        self.desk.undo, self.desk.paused, self.desk.single = steps, True, False
+
+    async def _act(self, command: Act) -> None:
+        device = self._ready_device()
+        action = await self._permitted(command.action, secret=command.secret)
+        if self._running is not None and not self._running.done():
+            self.desk.takeover = True
+            self.desk.acts.append(HumanAct(action=action, frame=command.frame, thought=command.thought))
+            return
+        async with self._lock:
+            try:
+                result = await device.execute(action)
+                self.feed.show(await device.observe())
+            except DeviceError as error:
+                self._fault(error)
+                return
+        if result.executed is None:
+            raise ProtocolError(f"not performed: {result.error}", code="not_performed")
+
+    async def _permitted(self, action: Action, *, secret: bool) -> Action:
+        """The person's action, its secret put away, if no rule denies it."""
+        device = self._ready_device()
+        if secret and isinstance(action, TypeText):
+            kept = Secret(name=f"TYPED_{next(self._secret_numbers)}", value=action.text)
+            self.settings.secrets.add(kept)
+            action = TypeText(text=kept.placeholder)
+        try:
+            async with self._lock:
+                verdict = await device.preview(action)
+        except DeviceError as error:
+            self._fault(error)
+            raise ProtocolError(f"the device broke: {error}", code="not_now") from error
+        if verdict.decision is Ruling.DENY:
+            raise ProtocolError(f"forbidden by {verdict.sentence}", code="forbidden")
+        return action
+
+    async def _confirm(self, question: Question) -> Consent:
+        """Asked by the safety rules while an action is being performed."""
+        episode = self._episode
+        if episode is None or episode.scene.deed.kind is DeedKind.HUMAN:
+            return Consent.YES  # the person's own action: who makes it has said yes
+        if not question.done and episode.scene.deed.consented == question.verdict:
+            return Consent.YES
+        if not episode.scene.asks:
+            return Consent.YES if self.settings.confirm is ConfirmMode.ALLOW else Consent.STOP
+        self._lock.release()  # while the person thinks, others may look
+        try:
+            return await episode.agent.confirm(question)
+        finally:
+            await self._lock.acquire()
+
+    # Episodes
+
+    def _run(self, command: Run) -> None:
+        device = self._ready_device()
+        if self._running is not None and not self._running.done():
+            raise ProtocolError("an episode runs; stop it first", code="not_now")
+        task = command.task or ("" if command.goal.strip() else self.world.task)
+        if not command.fresh and task:
+            raise ProtocolError("a task of a suite begins at its start: fresh must be true", code="bad_value")
+        check_goal(command.goal, self.settings.secrets)
+        errand = self.world.errand(command.goal, task)
+        self.desk.begin(takeover=command.takeover)
+        self.proposal = None
+        scene = Scene(
+            desk=self.desk,
+            feed=self.feed,
+            device=device,
+            lock=self._lock,
+            tell=self.tell,
+            phase=self._enter,
+            policy=self.world.policy,
+            confirm=self.settings.confirm,
+            preview_s=self.settings.preview_s,
+        )
+        self._episode = DirectedEpisode(
+            scene,
+            self.world.agent_for(device.device),
+            errand,
+            self.world,
+            self.settings,
+            numbers=self._numbers,
+            fresh=command.fresh,
+            after=self.episodes[-1].episode_id if self.episodes else "",
+        )
+        self._enter(Phase.STARTING)
+        self._running = asyncio.ensure_future(self._run_episode(self._episode))
+
+    async def _run_episode(self, episode: DirectedEpisode) -> None:
+        phase = Phase.IDLE
+        try:
+            record = await episode.run()
+        except GuiAgentError as error:  # the model, or a task that does not run here: nobody's episode
+            self._notice("error", "episode", f"the episode was given up: {error}")
+        else:
+            trajectory = record.trajectory
+            self._pictures = dict(record.screenshots)
+            if trajectory.steps:
+                await asyncio.to_thread(self.store.append, record)
+            self._ended(trajectory)
+            if trajectory.stop is StopReason.DEVICE_FAULT:
+                phase = Phase.FAULT
+                self._notice("error", "device", f"{trajectory.fault}; reconnect takes the device up again")
+        finally:
+            self.proposal, self.desk.takeover, self.desk.paused = None, False, False
+            self.desk.stopping = False
+            self._enter(phase)
+
+    def _ended(self, trajectory: Trajectory) -> None:
+        self._checked[trajectory.episode_id] = trajectory.outcome
+        event = episode_event(trajectory, stored=bool(trajectory.steps))
+        self.episodes.append(event)
+        self.tell(event)
+
+    def _judge(self, command: SetOutcome) -> None:
+        place = next(
+            (i for i, event in enumerate(self.episodes) if event.episode_id == command.episode_id), None
+        )
+        if place is None or not self.episodes[place].stored:
+            raise ProtocolError(f"no stored episode {command.episode_id!r} of this session", code="bad_value")
+        if command.verdict not in list(Verdict):
+            raise ProtocolError("verdict must be success, failure or unscored", code="bad_value")
+        outcome = _voted(self._checked[command.episode_id], Verdict(command.verdict))
+        self.store.judge(command.episode_id, outcome)
+        verdict, detail = outcome.verdict, outcome.detail
+        self.episodes[place] = replace(self.episodes[place], verdict=verdict.value, detail=detail)
+        self.tell(self.episodes[place])
+
+    async def _export(self, chosen: tuple[str, ...]) -> None:
+        ids = chosen or tuple(event.episode_id for event in self.episodes if event.stored)
+        made = await asyncio.to_thread(export_episodes, self.store, ids)
+        self.tell(
+            ExportedEvent(
+                path=f"/exports/{made.name}",
+                name=made.name,
+                num_episodes=len(ids),
+                num_bytes=made.stat().st_size,
+            )
+        )
+
+    def export_file(self, name: str) -> Path | None:
+        """A zip that was exported, or None."""
+        file = self.store.path / "exports" / name
+        return file if name.endswith(".zip") and "/" not in name and file.is_file() else None
+
+    # The device
+
+    def _fault(self, error: DeviceError) -> None:
+        self._notice("error", "device", f"{error}; reconnect takes the device up again")
+        if self._running is None or self._running.done():
+            self._enter(Phase.FAULT)
+
+    async def _reconnect(self) -> None:
+        if self._running is not None and not self._running.done():
+            raise ProtocolError("an episode runs; stop it first", code="not_now")
+        async with self._lock:
+            self._device = None
+            await self._lease.aclose()
+            try:
+                await self._open()
+            except DeviceError as error:
+                self._fault(error)
+                return
+        self._enter(Phase.IDLE)
+        self._notice("info", "device", f"{self.world.device} is back")
+
+    async def _watch(self) -> None:
+        """Look at the device from time to time, while nothing else uses it."""
+        interval_s = self.settings.poll_interval_s
+        while interval_s:
+            await asyncio.sleep(interval_s)
+            device = self._device
+            if device is None or self._lock.locked() or self._phase in (Phase.FAULT, Phase.STARTING):
+                continue
+            async with self._lock:
+                await self._look(device)
+
+    async def _look(self, device: SafeDevice) -> None:
+        try:
+            self.feed.show(await device.observe())
+            self._blind = False
+        except CaptureError as error:
+            if not self._blind:
+                self._blind = True
+                self._notice("warning", "no_picture", f"no picture of the screen: {error}")
+        except DeviceError as error:
+            self._fault(error)
+
+
+def _voted(checked: Outcome, verdict: Verdict) -> Outcome:
+    """The outcome with a person's word before that of the check; without a word the check's stands."""
+    if verdict is Verdict.UNSCORED:
+        return checked
+    said = f"{_VOTES[verdict]}; the check: {checked.verdict.value}"
+    return replace(checked, verdict=verdict, detail=said + (f" ({checked.detail})" if checked.detail else ""))
