@@ -27,7 +27,7 @@ from gui_agent.observation import LabelledScreen
 from gui_agent.policy import SamplingParams
 from trainers.algorithms import configured_algorithm
 from trainers.config import LearnerConfig, OnlineConfig, RLConfig, SemiOnlineConfig, SFTConfig
-from trainers.grounding_config import GroundingConfig
+from trainers.grounding.config import GroundingConfig
 from trainers.recordings import open_store
 from trainers.requirements import check_algorithm, check_recorded_states
 from trainers.rewards.requirements import check_reward
@@ -80,7 +80,7 @@ class Grounding(GroundingConfig):
 
     def run(self) -> int:
         """Draw screens, build the tiny model if there is none, train, test and save."""
-        from trainers.grounding import train_grounding
+        from trainers.grounding.training import train_grounding
 
         get_format(self.format)  # a wrong name is told before a screen is drawn
         make_folder(self.output_dir, "output_dir")

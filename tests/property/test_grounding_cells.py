@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gui_agent.observation import Box, UiElement
-from trainers.grounding_labels import NOBODY, cell_owners, pointable
+from trainers.grounding.labels import NOBODY, cell_owners, pointable
 
 
 @st.composite

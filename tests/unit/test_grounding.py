@@ -16,11 +16,11 @@ from gui_agent.formats.compact import compact_vocabulary
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Box, LabelledScreen, Screenshot, UiElement
 from gui_agent.policies.transformers_loading import load_model
-from trainers.grounding import pointing_accuracy, train_grounding
-from trainers.grounding_config import DenseStages, GroundingConfig
-from trainers.grounding_pixels import ScreenPixels
-from trainers.grounding_stages import ScreenPool
-from trainers.grounding_text import IGNORED, LessonRow, TurnWriter, pad_rows
+from trainers.grounding.config import DenseStages, GroundingConfig
+from trainers.grounding.pixels import ScreenPixels
+from trainers.grounding.stages import ScreenPool
+from trainers.grounding.text import IGNORED, LessonRow, TurnWriter, pad_rows
+from trainers.grounding.training import pointing_accuracy, train_grounding
 from trainers.metrics import read_metrics
 from trainers.tiny_model import Family, TinyModelConfig, build_tiny_model
 

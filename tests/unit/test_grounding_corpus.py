@@ -12,7 +12,7 @@ from gui_agent.cli.train import Grounding
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Box, LabelledScreen, Screenshot, UiElement
 from gui_agent.policies.transformers_loading import load_model
-from trainers.grounding_text import TurnWriter
+from trainers.grounding.text import TurnWriter
 from trainers.tiny_model import TinyModelConfig, build_tokenizer
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
-from trainers.grounding_text import CoordinateTokens
+from trainers.grounding.text import CoordinateTokens
 
 
 class PointingHeads(torch.nn.Module):

@@ -20,11 +20,11 @@ from torch.nn import functional
 from gui_agent.errors import DataError
 from gui_agent.observation import LabelledScreen, UiElement
 from gui_agent.policies.transformers_model import ImageFeatures, VisionLanguageModel
-from trainers.grounding_config import GroundingConfig
-from trainers.grounding_heads import PointingHeads
-from trainers.grounding_labels import NOBODY, cell_owners, pointable
-from trainers.grounding_pixels import ScreenPixels
-from trainers.grounding_text import IGNORED, LessonRow, TurnWriter, pad_rows
+from trainers.grounding.config import GroundingConfig
+from trainers.grounding.heads import PointingHeads
+from trainers.grounding.labels import NOBODY, cell_owners, pointable
+from trainers.grounding.pixels import ScreenPixels
+from trainers.grounding.text import IGNORED, LessonRow, TurnWriter, pad_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 A pretrained model needs only answers ("tap settings" -> "settings click 28 60"). A model of random
 weights learns nothing from these within minutes, so it goes through dense stages first (see
-`trainers.grounding_stages`); from nothing to a model that points takes a few CPU minutes.
+`trainers.grounding.stages`); from nothing to a model that points takes a few CPU minutes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from gui_agent.policies.transformers_loading import load_model
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_sampling import SamplingRow, sample_rows
 from gui_agent.policy import SamplingParams
-from trainers.grounding_config import DenseStages, GroundingConfig
-from trainers.grounding_heads import PointingHeads
-from trainers.grounding_labels import pointable
-from trainers.grounding_stages import CellLabels, ScreenPool, StageLoss
-from trainers.grounding_text import TurnWriter
+from trainers.grounding.config import DenseStages, GroundingConfig
+from trainers.grounding.heads import PointingHeads
+from trainers.grounding.labels import pointable
+from trainers.grounding.stages import CellLabels, ScreenPool, StageLoss
+from trainers.grounding.text import TurnWriter
 from trainers.metrics import MetricsLog
 
 _ADAM_BETAS = (0.9, 0.98)
