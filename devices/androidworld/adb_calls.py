@@ -20,7 +20,7 @@ from devices.androidworld.transfer import TransferRefusedError, pull, push
 from devices.farm.console import EmulatorConsole
 from gui_agent.observation import Screenshot
 
-_PATIENCE: Final = 6.0
+_PATIENCE: Final = 5.0
 """AndroidEnv gives most calls two minutes; the driver's deadline is for commands that answer at once."""
 _APK: Final = "/data/local/tmp/gui-agent-install.apk"
 _EMULATOR: Final = "emulator-"

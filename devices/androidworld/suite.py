@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from devices.androidworld.catalogue import App, Catalogue, Description, Entry
 from devices.androidworld.installation import Installation, find_installation
-from devices.androidworld.session import PhoneSession, TaskFailedError
+from devices.androidworld.session import PhoneSession, SessionLimits, TaskFailedError
 from gui_agent.device import ExpertAction, Outcome, Verdict
 from gui_agent.errors import ConfigError, DataError, DeviceError
 from gui_agent.named_options import suggestion
@@ -31,18 +31,20 @@ class Sessions:
 
     Args:
         installation: which AndroidWorld.
+        limits: deadlines of each.
     """
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, limits: SessionLimits | None = None) -> None:
         """None yet."""
         self._installation = installation
+        self._limits = limits
         self._by_phone: dict[str, PhoneSession] = {}
 
     def of(self, device: AndroidDevice) -> PhoneSession:
         """The session of a phone."""
         server = device.connection.server
         phone = f"{server.host}:{server.port}/{device.serial}"
-        return self._by_phone.setdefault(phone, PhoneSession(self._installation))
+        return self._by_phone.setdefault(phone, PhoneSession(self._installation, self._limits))
 
     def close(self) -> None:
         """End all processes."""
