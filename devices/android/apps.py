@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -124,7 +125,7 @@ class Apps:
 
     async def _start_by_monkey(self, package: str) -> str | None:
         """Older phones: the stress tester starts an app by its package alone."""
-        line = f"monkey -p {package} -c android.intent.category.LAUNCHER 1"
+        line = shlex.join(["monkey", "-p", package, "-c", "android.intent.category.LAUNCHER", "1"])
         result = await self._connection.shell(line, timeout_s=_START_DEADLINE_S)
         words = result.stdout.decode(errors="replace") + result.stderr.decode(errors="replace")
         if any(missing in words for missing in _MISSING):

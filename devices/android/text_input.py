@@ -22,6 +22,8 @@ from devices.android.ui_tree import UiNode, read_ui_tree
 from gui_agent.errors import DeviceError
 
 _CHUNK_CHARACTERS: Final = 400
+_BROADCAST_CHARACTERS: Final = 4_000
+"""A request to the adb server has 65,535 bytes at most; four bytes a character, a third more in base64."""
 _SWITCH_DEADLINE_S: Final = 5.0
 _LOOK_AGAIN_S: Final = 0.1
 _SEEN_DEADLINE_S: Final = 1.0
@@ -137,15 +139,19 @@ class TextInput:
                 f"phone {self._connection.serial} cannot type {shown!r}: `ime list -s -a` names no keyboard "
                 f"for text beyond ASCII; {KEYBOARD_REMEDY.replace('SERIAL', self._connection.serial)}"
             )
-        before = (await read_ui_tree(self._connection)).focused_field()
-        previous = await self._current_keyboard()
+        previous, was_enabled = await self._current_keyboard(), await self._is_enabled(keyboard.component)
         try:
             await self._select(keyboard.component)
-            return await self._broadcast_until_seen(keyboard, text, before)
+            for start in range(0, len(text), _BROADCAST_CHARACTERS):
+                before = (await read_ui_tree(self._connection)).focused_field()
+                part = text[start : start + _BROADCAST_CHARACTERS]
+                if (error := await self._broadcast_until_seen(keyboard, part, before)) is not None:
+                    return error
+            return None
         finally:
             if previous and previous != keyboard.component:
                 # Also when the caller was cancelled: a person's keyboard must come back.
-                await asyncio.shield(self._connection.shell(["ime", "set", previous]))
+                await asyncio.shield(self._put_back(previous, None if was_enabled else keyboard.component))
 
     async def _broadcast_until_seen(
         self, keyboard: BroadcastKeyboard, text: str, before: UiNode | None
@@ -181,6 +187,16 @@ class TextInput:
                     "start the phone again, or install the keyboard again",
                 )
             )
+
+    async def _put_back(self, previous: str, to_disable: str | None) -> None:
+        await self._connection.shell(["ime", "set", previous])
+        if to_disable is not None:
+            await self._connection.shell(["ime", "disable", to_disable])
+
+    async def _is_enabled(self, component: str) -> bool:
+        """Whether a person has enabled the keyboard; a phone that does not say keeps it enabled."""
+        result = await self._connection.shell("ime list -s")
+        return result.exit_code != 0 or component in result.text.split()
 
     async def _current_keyboard(self) -> str:
         text = await self._connection.check_shell("settings get secure default_input_method")
