@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +58,7 @@ def write_pipeline_report(
         comparisons=[_comparison(before, after)],
         charts=_charts(chain),
         tables=[_scores_table(before, after, beside), _cost_table(figures)],
-        settings=yaml.safe_load(find_recipe(chain.recipe).read_text()),
+        settings=dict(_settings(yaml.safe_load(find_recipe(chain.recipe).read_text()))),
         environment={
             "gui-agent": __version__,
             "Python": platform.python_version(),
@@ -119,6 +119,15 @@ def _summary(figures: dict[str, Any], config: RLConfig) -> str:
             "the subgoals beside its screenshots."
         )
     return words
+
+
+def _settings(sections: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a recipe, one to a line."""
+    for name, value in sections.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{before}{name} · ")
+        else:
+            yield f"{before}{name}", value
 
 
 def _share(value: float | None) -> str:
