@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from devices.browser import BrowserDevice, BrowserFactory, labelled_screens
+from devices.browser import BrowserDevice, BrowserFactory, BrowserSettings, labelled_screens
 from devices.browser.miniwob import MiniwobTask, miniwob_suite
 from gui_agent.actions import Click, Finish, PressKey, TypeText
 from gui_agent.device import Demonstrator, Outcome, StopReason, Verdict
@@ -158,3 +158,21 @@ async def test_labelled_screens_name_what_a_click_reaches(device: BrowserDevice)
     again = [screen async for screen in labelled_screens(device, QUICKSTART, count=8, seed=4)]
     assert [screen.screenshot.sha256 for screen in again] == [screen.screenshot.sha256 for screen in screens]
     assert [screen.elements for screen in again] == [screen.elements for screen in screens]
+
+
+async def test_a_page_that_hangs_costs_no_labelled_screen(device: BrowserDevice, chromium: Path) -> None:
+    expected = [screen async for screen in labelled_screens(device, QUICKSTART, count=4, seed=4)]
+    screens = []
+
+    async def draw_and_hang(device: BrowserDevice) -> None:
+        async for screen in labelled_screens(device, QUICKSTART, count=4, seed=4):
+            screens.append(screen)
+            if len(screens) == 2:
+                await device.page.evaluate("() => { setTimeout(() => { for (;;); }, 0) }")
+
+    async with BrowserFactory(1, settings=BrowserSettings(timeout_s=4)) as factory, factory.lease() as other:
+        with pytest.warns(UserWarning, match="attempt 1 of 3"):
+            await draw_and_hang(other)
+    assert [screen.screenshot.sha256 for screen in screens] == [
+        screen.screenshot.sha256 for screen in expected
+    ]
