@@ -28,9 +28,11 @@ RUN_STAMP := $(VENV)/.installed-run-$(HASH)
 DEV_STAMP := $(VENV)/.installed-dev-$(HASH)
 RAY_VENV ?= $(VENV)-ray
 RAY_STAMP := $(RAY_VENV)/.installed-$(HASH)
+AW_VENV ?= $(VENV)-androidworld
+AW_STAMP := $(AW_VENV)/.installed-$(shell cat requirements/androidworld.txt 2>/dev/null | cksum | tr ' ' -)
 PACKAGES := gui_agent devices trajectories trainers eval
 
-.PHONY: help install dev quickstart test check lint typecheck pytest test-ray browser gpu-smoke bench lock wheel clean distclean
+.PHONY: help install dev quickstart test check lint typecheck pytest test-ray test-adbd test-androidworld androidworld-env test-phone browser gpu-smoke bench lock wheel clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +83,29 @@ $(RAY_STAMP): $(DEV_STAMP)
 
 test-ray: $(RAY_STAMP) ## farms of devices across computers, on a local Ray cluster
 	$(RAY_VENV)/bin/python -m pytest -m ray tests/contract $(PYTEST_ARGS)
+
+test-adbd: $(DEV_STAMP) ## the contract of devices through Debian's adbd, in a sandbox
+	@bash tests/unpack_adbd.sh $(VENV)/adbd
+	@folder=$(VENV)/adbd; [ -d "$$folder" ] || folder=/; \
+		GUI_AGENT_ADBD=$${GUI_AGENT_ADBD:-$$folder} $(BIN)/python -m pytest -m adbd tests/contract $(PYTEST_ARGS)
+
+$(AW_STAMP):
+	"$(PYTHON)" -m venv $(AW_VENV)
+	$(AW_VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -r requirements/androidworld.txt
+	@rm -f $(AW_VENV)/.installed-* && touch $@
+
+androidworld-env: $(AW_STAMP) ## a Python that has what AndroidWorld's tasks import
+	@echo "export GUI_AGENT_ANDROID_WORLD_PYTHON=$(abspath $(AW_VENV))/bin/python"
+
+test-androidworld: $(DEV_STAMP) $(AW_STAMP) ## AndroidWorld's own tasks on virtual phones, CHECKOUT=...
+	@test -n "$(CHECKOUT)" || { echo "where is it? make test-androidworld CHECKOUT=...; docs/androidworld.md says how to get it" >&2; exit 1; }
+	GUI_AGENT_ANDROID_WORLD="$(abspath $(CHECKOUT))" GUI_AGENT_ANDROID_WORLD_PYTHON="$(abspath $(AW_VENV))/bin/python" \
+		$(BIN)/python -m pytest -m androidworld tests/e2e $(PYTEST_ARGS)
+
+test-phone: $(DEV_STAMP) ## the contract of devices on a connected phone, SERIAL=...
+	@test -n "$(SERIAL)" || { echo "which phone? make test-phone SERIAL=...; these are connected:" >&2; \
+		$(BIN)/gui-agent devices list >&2; exit 1; }
+	$(BIN)/python -m pytest tests/contract --android-serial "$(SERIAL)" $(PYTEST_ARGS)
 
 browser: $(DEV_STAMP) ## install Debian's Chromium where no browser is found and that is possible
 	@bash tests/install_browser.sh $(BIN)/python

@@ -1,7 +1,7 @@
 """Options of the tests.
 
-Tests marked `ray` or `adbd` need programs that a clone does not have; they run where `-m` names them, as
-`make test-ray` and `make test-adbd` do.
+Tests marked `ray`, `adbd` or `androidworld` need programs that a clone does not have; they run where `-m`
+names them, as `make test-ray`, `make test-adbd` and `make test-androidworld` do.
 
 Browser tests are skipped and counted where there is no browser, or required with `--require-browser`.
 `--android-serial` runs what every device promises on a connected phone, and nothing else.
@@ -12,10 +12,15 @@ from __future__ import annotations
 from typing import Final
 
 import pytest
+from hypothesis import settings
 
 from gui_agent.errors import GuiAgentError
 
-_ON_REQUEST: Final = ("ray", "adbd")
+# A busy computer takes long over what is right.
+settings.register_profile("without deadlines", deadline=None)
+settings.load_profile("without deadlines")
+
+_ON_REQUEST: Final = ("ray", "adbd", "androidworld")
 _skipped_browser_tests: list[str] = []
 
 

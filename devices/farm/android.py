@@ -11,6 +11,7 @@ from devices.android.connection import AdbConnection
 from devices.android.device import AndroidSettings
 from devices.android.factory import AndroidFactory, ChannelOf, make_ready
 from devices.android.server import AdbServer
+from devices.farm.deadline import within
 from devices.farm.source import Identity, Unit
 from gui_agent.device import Device
 from gui_agent.errors import DeviceError
@@ -111,17 +112,19 @@ class AndroidSource:
 
     Args:
         name: for people: "android:all".
-        serials: the phones to begin with.
+        serials: the phones to begin with, or a function that asks the adb server for them, which is called in
+            a thread at the start.
         server: the adb server.
         settings: how they are driven.
         channel_of: finds the channel of a phone of ours.
         joins: phones that are plugged in later become part of the farm.
         probe_timeout_s: for the echo of a phone.
+        find_timeout_s: for the function that finds the phones; starting an adb server takes seconds.
     """
 
     def __init__(
         self,
-        serials: Sequence[str],
+        serials: Sequence[str] | Callable[[], Sequence[str]],
         *,
         name: str = "android",
         server: AdbServer | None = None,
@@ -129,10 +132,12 @@ class AndroidSource:
         channel_of: ChannelOf | None = None,
         joins: bool = False,
         probe_timeout_s: float = 3.0,
+        find_timeout_s: float = 60.0,
     ) -> None:
         """Nothing is sent before the start."""
         self.name = name
-        self._serials = tuple(serials)
+        self._serials = serials
+        self._find_timeout_s = find_timeout_s
         self._server = server or AdbServer.from_environment()
         self._settings = settings
         self._channel_of = channel_of
@@ -142,8 +147,22 @@ class AndroidSource:
         self._given_up: dict[str, bool] = {}  # serial to whether it was away since
 
     async def start(self) -> Sequence[Unit]:
-        """One unit for each serial."""
-        return [self._unit(serial) for serial in self._serials]
+        """One unit for each serial.
+
+        Raises:
+            ConfigError: a phone is named twice.
+            DeviceError: there is no phone, or one that is named is not connected or not ready.
+            DeviceTimeoutError: the adb server does not say which phones there are.
+        """
+        serials = self._serials
+        if callable(serials):
+            server = self._server
+            what = (
+                f"devices {self.name!r}: asking the adb server at {server.host}:{server.port} for its phones "
+                f"(`adb -P {server.port} kill-server` ends one that hangs)"
+            )
+            serials = await within(self._find_timeout_s, asyncio.to_thread(serials), what)
+        return [self._unit(serial) for serial in serials]
 
     async def scan(self) -> Sequence[Unit]:
         """Phones that were plugged in, and those that were given up, went away and came back.

@@ -11,7 +11,7 @@ from typing import Final
 from devices.farm.deadline import within
 from devices.farm.remote import NodeLostError, RemoteNode, RemoteUnit
 from devices.farm.source import Unit
-from gui_agent.errors import DeviceError
+from gui_agent.errors import DependencyError, DeviceError
 
 _CLOSE_TIMEOUT_S: Final = 60.0
 
@@ -19,7 +19,8 @@ _CLOSE_TIMEOUT_S: Final = 60.0
 class NodeSource:
     """All devices of some nodes (implements `devices.farm.source.DeviceSource`).
 
-    A node without devices is left out with a warning, unless none has any.
+    A node without devices, or without a program that they need, is left out with a warning, unless none has
+    any.
 
     Args:
         name: for people.
@@ -43,9 +44,9 @@ class NodeSource:
         starts = (within(self._start_timeout_s, node.start(), f"{node.name}: start") for node in self.nodes)
         results = await asyncio.gather(*starts, return_exceptions=True)
         units: list[Unit] = []
-        failures: list[DeviceError] = []
+        failures: list[DeviceError | DependencyError] = []
         for node, result in zip(self.nodes, results, strict=True):
-            if isinstance(result, DeviceError):
+            if isinstance(result, (DeviceError, DependencyError)):
                 failures.append(result)
                 warnings.warn(f"{node.name} has no device for this run: {result}", stacklevel=2)
             elif isinstance(result, BaseException):

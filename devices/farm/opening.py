@@ -41,7 +41,6 @@ def farm_for(
 
     Raises:
         ConfigError: the world is not known, or the number is none.
-        DeviceError: a device that is named is not there.
     """
     return DeviceFarm([source_for(devices, suite)], options=options, status_path=status_path)
 
@@ -77,9 +76,8 @@ def _android(devices: str, which: str, suite: TaskSource) -> DeviceSource:
     from devices.phone.adb.control import find_control
 
     server = AdbServer.from_environment()
-    serials = android_devices(which, suite).serials  # refuses what cannot be, with what to do about it
     return AndroidSource(
-        serials,
+        lambda: android_devices(which, suite).serials,  # refuses what cannot be, with what to do about it
         name=devices,
         server=server,
         channel_of=lambda serial: find_control(serial, adb_server_port=server.port),

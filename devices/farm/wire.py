@@ -45,7 +45,7 @@ _ERRORS: Final[dict[str, type[GuiAgentError]]] = {
 }
 
 
-def pack(value: Any) -> Any:
+def pack(value: object) -> Any:
     """The value as None, numbers, texts, bytes, lists and dictionaries of them.
 
     A `Click(x=1, y=2)` becomes `{"record": "Click", "fields": {"x": 1, "y": 2}}`.
@@ -59,10 +59,14 @@ def pack(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [pack(item) for item in value]
-    name = type(value).__name__
-    if _RECORDS.get(name) is not type(value):
-        raise DataError(f"a {name} does not travel to another computer; there are {', '.join(_RECORDS)}")
-    return {"record": name, "fields": {one.name: pack(getattr(value, one.name)) for one in fields(value)}}
+    record: Any = value
+    kind = type(record)
+    if _RECORDS.get(kind.__name__) is not kind:
+        raise DataError(
+            f"a {kind.__name__} does not travel to another computer; there are {', '.join(_RECORDS)}"
+        )
+    packed = {one.name: pack(getattr(record, one.name)) for one in fields(record)}
+    return {"record": kind.__name__, "fields": packed}
 
 
 def unpack(data: Any) -> Any:

@@ -20,6 +20,9 @@ from devices.farm.node import Node
 from devices.farm.node_source import NodeSource
 from devices.farm.remote import NodeLink, NodeLostError, RemoteNode
 from devices.farm.wire import unpack_error
+from devices.phone.adb.android import Android
+from devices.phone.adb.daemon import AdbDaemon
+from devices.phone.adb.debian.daemon import DebianAdbd, find_adbd, find_sandbox
 from gui_agent.errors import DependencyError
 
 _NO_SEARCH = {"ADB_USB": "0", "ADB_MDNS": "0", "ADB_EMU": "0", "ADB_LOCAL_TRANSPORT_MAX_PORT": "5554"}
@@ -126,12 +129,28 @@ def ray_cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")  # else it keeps a token in the home folder
-        cluster = Cluster()
+        for _ in range(3):
+            cluster = Cluster()
+            try:
+                for _ in range(2):
+                    cluster.add_node(num_cpus=1, object_store_memory=80 << 20, include_dashboard=False)
+                break
+            except Exception as error:  # Ray raises no other kind where it did not start in 30 s
+                cluster.shutdown()
+                reason = str(error)
+        else:
+            pytest.fail(f"Ray does not start: {reason}")
         try:
-            for _ in range(2):
-                cluster.add_node(num_cpus=1, object_store_memory=80 << 20, include_dashboard=False)
             ray.init(address=cluster.address, log_to_driver=False)
             yield cluster
         finally:
             ray.shutdown()
             cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def debian_adbd() -> Callable[[Android], AdbDaemon]:
+    """Makes a phone whose side of adb is Debian's adbd in a sandbox; for tests marked `adbd`."""
+    find_adbd()
+    find_sandbox()
+    return DebianAdbd

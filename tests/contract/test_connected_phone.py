@@ -1,6 +1,6 @@
 """What every phone behind adb promises: on the one named by `--android-serial`, else on a virtual one.
 
-    pytest tests/contract --android-serial SERIAL
+    make test-phone SERIAL=emulator-5554
 
 Opens the settings, goes home, taps and scrolls; settings that are changed are put back.
 """
@@ -22,6 +22,7 @@ from devices.android import (
 )
 from devices.android.capture import CaptureMode, Capturer
 from devices.android.preflight import CheckStatus, Preflight
+from devices.phone.adb.daemon import AdbDaemon
 from devices.phone.adb.farm import FarmSettings, PhoneFarm
 from devices.phone.display import PHONE_DISPLAY
 from gui_agent.actions import (
@@ -55,13 +56,14 @@ def server(request: pytest.FixtureRequest, phone_serial: str) -> AdbServer:
     return AdbServer.from_environment() if phone_serial else request.getfixturevalue("adb_server")
 
 
-@pytest.fixture
-async def serial(phone_serial: str, server: AdbServer) -> AsyncIterator[str]:
+@pytest.fixture(params=["", pytest.param("debian_adbd", marks=pytest.mark.adbd)])
+async def serial(request: pytest.FixtureRequest, phone_serial: str, server: AdbServer) -> AsyncIterator[str]:
     if phone_serial:
         yield phone_serial
         return
+    daemon_of = request.getfixturevalue(request.param) if request.param else AdbDaemon
     settings = FarmSettings(display=PHONE_DISPLAY, suite="phone", adb_server_port=server.port)
-    async with PhoneFarm(settings) as farm:
+    async with PhoneFarm(settings, daemon_of=daemon_of) as farm:
         yield farm.phones[0].serial
 
 

@@ -14,6 +14,7 @@ from devices.android import AdbServer, AndroidFactory
 from devices.browser.chromium import find_chromium
 from devices.farm import DeviceFarm
 from devices.farm.opening import farm_for
+from devices.phone.adb.daemon import AdbDaemon
 from devices.phone.adb.farm import FarmSettings, PhoneFarm
 from devices.phone.suites import phone_suite
 from devices.registry import resolve_devices, resolve_suite
@@ -67,16 +68,18 @@ def world(request: pytest.FixtureRequest) -> World:
             async with farm_for("ray+phone:1", source) as farm:  # on each of two nodes
                 yield source, farm
             return
-        if not name.endswith(" adb"):
+        if not name.endswith((" adb", " adbd")):
             async with in_process_world(name) as found:
                 yield found
             return
         server: AdbServer = request.getfixturevalue("adb_server")
-        suite = phone_suite(name.removeprefix("phone/").removesuffix(" adb"))
+        suite_name, _, daemon = name.removeprefix("phone/").partition(" ")
+        suite = phone_suite(suite_name)
+        daemon_of = AdbDaemon if daemon == "adb" else request.getfixturevalue("debian_adbd")
         settings = FarmSettings(
             num_phones=2, suite=suite.name, display=suite.display, adb_server_port=server.port
         )
-        async with PhoneFarm(settings) as farm:
+        async with PhoneFarm(settings, daemon_of=daemon_of) as farm:
             serials = [phone.serial for phone in farm.phones]
             async with AndroidFactory(serials, server=server, channel_of=farm.control) as factory:
                 yield suite, factory
@@ -112,11 +115,15 @@ def needs_browser() -> list[pytest.MarkDecorator]:
 
 PHONES = ["phone/quickstart phone:2", "phone/phone phone:2"]
 BROWSER = pytest.param("miniwob/quickstart browser:1", marks=needs_browser())
-OVER_ADB = ["phone/quickstart adb", "phone/phone adb"]
+OVER_ADB = [
+    "phone/quickstart adb",
+    "phone/phone adb",
+    pytest.param("phone/quickstart adbd", marks=pytest.mark.adbd),
+]
 ELSEWHERE = ["phone/quickstart node", pytest.param("phone/quickstart ray", marks=pytest.mark.ray)]
 WORLDS = [*PHONES, *OVER_ADB, *ELSEWHERE, "replay", BROWSER]
 RESTORABLE = [*PHONES, *OVER_ADB, *ELSEWHERE, "replay"]
-LIMITED = [*PHONES, OVER_ADB[0], *ELSEWHERE, BROWSER]
+LIMITED = [*PHONES, OVER_ADB[0], OVER_ADB[2], *ELSEWHERE, BROWSER]
 
 
 def first_task(source: TaskSource) -> Task:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 
 import pytest
 
+from devices.farm.android import AndroidSource
 from devices.farm.in_process import FactorySource
 from devices.farm.opening import source_for
 from devices.farm.phones import AdbPhoneSource
 from devices.phone.suites import phone_suite
 from gui_agent.cli.devices import answer_at_once
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, DeviceTimeoutError
 
 
 @pytest.mark.parametrize(
@@ -48,3 +51,20 @@ async def test_a_name_becomes_a_source_with_the_screens_of_its_suite() -> None:
 def test_names_that_mean_nothing_are_refused(devices: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(devices.partition(":")[0])):
         source_for(devices, phone_suite("quickstart"))
+
+
+async def test_the_adb_server_is_asked_beside_what_else_runs_and_not_for_ever() -> None:
+    asked = threading.Event()
+
+    def find() -> list[str]:
+        assert asked.wait(30), "the event loop stood still meanwhile"
+        return ["R58M", "emulator-5554"]
+
+    starting = asyncio.ensure_future(AndroidSource(find).start())
+    await asyncio.sleep(0)
+    asked.set()
+    assert [unit.name for unit in await starting] == ["R58M", "emulator-5554"]
+    asked.clear()
+    with pytest.raises(DeviceTimeoutError, match=r"'android:all': asking the adb server at .*kill-server"):
+        await AndroidSource(find, name="android:all", find_timeout_s=0.01).start()
+    asked.set()

@@ -7,18 +7,20 @@ import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from devices.phone.adb.control import HOST, MAX_LINE_BYTES, expert_to_json, outcome_to_json
 from devices.phone.adb.daemon import AdbDaemon
 from devices.phone.adb.faults import fault_named
 from devices.phone.adb.profiles import delay_profile
+from devices.phone.adb.screen import letterbox
 from devices.phone.adb.snapshots import restore_snapshot, summary, take_snapshot
 from devices.phone.goal import phone_goal
 from devices.phone.state import to_jsonable
 from devices.phone.suites import phone_task
 from devices.phone.transition import scroll_distance_dp
-from gui_agent.actions import Direction, action_from_dict
+from gui_agent.actions import Direction, Swipe, action_from_dict
 from gui_agent.errors import ConfigError, GuiAgentError
 
 
@@ -97,14 +99,15 @@ async def _check(daemon: AdbDaemon) -> Any:
 
 
 async def _expert(daemon: AdbDaemon) -> Any:
-    return expert_to_json(await daemon.android.phone.next_expert_action())
+    expert = await daemon.android.phone.next_expert_action()
+    return expert_to_json(None if expert is None else letterbox(daemon.android).expert(expert))
 
 
 async def _note(daemon: AdbDaemon, action: dict[str, Any]) -> None:
     await daemon.android.phone.execute(action_from_dict(action))
 
 
-async def _scroll_path(daemon: AdbDaemon, direction: str) -> dict[str, int]:
+async def _scroll_path(daemon: AdbDaemon, direction: str) -> dict[str, Any]:
     """From the middle of the list, as far as a scroll of the phone in process goes."""
     android = daemon.android
     display, view = android.display, android.phone.shown().viewport
@@ -118,7 +121,8 @@ async def _scroll_path(daemon: AdbDaemon, direction: str) -> dict[str, int]:
     }[Direction(direction)]
     x, y = view.center
     x, y = x - shift[0] // 2, y - shift[1] // 2
-    return {"x": x, "y": y, "to_x": x + shift[0], "to_y": y + shift[1]}
+    path = Swipe(x=x, y=y, to_x=x + shift[0], to_y=y + shift[1])
+    return asdict(letterbox(android).action(path))
 
 
 async def _state(daemon: AdbDaemon) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -74,12 +74,14 @@ class PhoneFarm:
 
     Attributes:
         settings: what to serve.
+        daemon_of: makes the phone's side of adb.
         phones: how each is reached, once the farm runs.
         daemons: the phones themselves by serial.
         server: the adb server.
     """
 
     settings: FarmSettings = field(default_factory=FarmSettings)
+    daemon_of: Callable[[Android], AdbDaemon] = AdbDaemon
     phones: Sequence[ServedPhone] = ()
     daemons: dict[str, AdbDaemon] = field(default_factory=dict)
     server: AdbServer = field(default_factory=AdbServer)
@@ -125,7 +127,7 @@ class PhoneFarm:
         start = suite.task(suite.templates[0], number).plan.start
         phone.put(replace(start, popup_rate=settings.popup_rate or start.popup_rate))
         android = Android(phone, serial=f"VP{number + 1:04d}", profile=delay_profile(settings.profile))
-        return AdbDaemon(android)
+        return self.daemon_of(android)
 
     async def stop_phone(self, serial: str) -> None:
         """End one phone as a crash does; the adb server shows it as offline.

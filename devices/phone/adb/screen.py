@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -17,8 +17,11 @@ from PIL import Image
 from devices.phone.accessibility import accessibility_dump
 from devices.phone.adb.android import Android
 from devices.phone.adb.faults import Fault
-from gui_agent.observation import Screenshot
+from gui_agent.actions import Action, action_from_dict, action_points, action_to_dict
+from gui_agent.device import ExpertAction
+from gui_agent.observation import Box, Screenshot
 
+_POINT_NAMES: Final = (("x", "y"), ("to_x", "to_y"))
 _RGBA_8888: Final = 1
 _COLOR_SPACE_SRGB: Final = 1
 _BOUNDS: Final = re.compile(r'bounds="\[(-?\d+),(-?\d+)\]\[(-?\d+),(-?\d+)\]"')
@@ -44,6 +47,28 @@ class Letterbox:
     def to_display(self, x: int, y: int) -> tuple[int, int]:
         """The display's pixel at a point of the apps."""
         return self.left + round(x * self.scale), round(y * self.scale)
+
+    def action(self, action: Action) -> Action:
+        """An action on the apps' own screen, at the same places of the display."""
+        points = zip(_POINT_NAMES, action_points(action), strict=False)
+        moved = {
+            name: px
+            for names, point in points
+            for name, px in zip(names, self.to_display(*point), strict=True)
+        }
+        return action_from_dict({**action_to_dict(action), **moved})
+
+    def box(self, box: Box) -> Box:
+        """A box of the apps' own screen, on the display."""
+        left, top = self.to_display(box.left, box.top)
+        right, bottom = self.to_display(box.right, box.bottom)
+        return Box(left=left, top=top, right=right, bottom=bottom)
+
+    def expert(self, expert: ExpertAction) -> ExpertAction:
+        """What an expert does on the apps' own screen, on the display."""
+        return replace(
+            expert, action=self.action(expert.action), boxes=tuple(self.box(box) for box in expert.boxes)
+        )
 
 
 def letterbox(android: Android) -> Letterbox:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
-from devices.phone.adb.connection import Stream
 from devices.phone.adb.shell.io import Sink, Source
 
 _FRAME: Final = struct.Struct("<BI")
@@ -30,6 +29,18 @@ class FrameId(IntEnum):
 def frame(kind: FrameId, data: bytes | memoryview) -> bytes:
     """One frame."""
     return _FRAME.pack(kind, len(data)) + data
+
+
+class Stream(Protocol):
+    """What frames travel on: a stream of a connection, or a socket."""
+
+    async def read_exactly(self, num_bytes: int) -> bytes | None:
+        """So many bytes; None if the stream ends before."""
+        ...
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Send the data."""
+        ...
 
 
 class FramedOutput(Sink):
