@@ -118,7 +118,7 @@ class SafeDevice:
         """Nothing is called yet."""
         self.device = device
         self.judge = judge or Judge()
-        self.secrets = secrets or Secrets()
+        self.secrets = Secrets() if secrets is None else secrets  # an empty one may be added to
         self.events: list[SafetyEvent] = []
         self._confirm = confirm
         self._ends_when_denied = ends_when_denied
@@ -201,7 +201,7 @@ class SafeDevice:
             is_known_field = verdict.rule == "security" and verdict.decision is Decision.CONFIRM
             if about is ALLOWED and is_known_field:
                 verdict = ALLOWED  # whoever gave the secret has said yes to its place
-            elif order.index(about.decision) > order.index(verdict.decision):
+            elif about is not ALLOWED and order.index(about.decision) >= order.index(verdict.decision):
                 verdict = about
         return verdict
 

@@ -27,8 +27,7 @@ from gui_agent.actions import (
     Wait,
 )
 from gui_agent.safety.bounds import Bounds, is_address
-from gui_agent.safety.normal import normal
-from gui_agent.safety.rules import Rule, Rules, default_rules
+from gui_agent.safety.rules import Rule, Rules, comparable, default_rules
 from gui_agent.safety.scene import Scene, Target
 from gui_agent.safety.verdict import ALLOWED, Decision, SafetyVerdict
 
@@ -68,7 +67,7 @@ class Judge:
             scene: what it would hit, asked for a moment ago.
         """
         verdicts = list(self._verdicts(action, scene))
-        return max(verdicts, key=lambda one: _STRICTNESS[one.decision], default=ALLOWED)
+        return max(verdicts, key=_weight, default=ALLOWED)
 
     def judge_place(self, place: str | None) -> SafetyVerdict:
         """Whether an action led, or the screen went, where the agent may be."""
@@ -117,7 +116,7 @@ class Judge:
 
     def _on_targets(self, targets: Iterable[Target], scene: Scene) -> Iterator[SafetyVerdict]:
         hit = tuple(targets)
-        labels = {normal(label) for target in hit for label in target.labels} - {""}
+        labels = {comparable(label) for target in hit for label in target.labels} - {""}
         for target in hit:
             yield from self._on_link(target)
         if labels and labels <= self.rules.harmless:
@@ -215,6 +214,11 @@ def _met(rule: Rule, hit: str, by: str) -> SafetyVerdict:
     return SafetyVerdict(decision=rule.decision, rule=rule.name, hit=hit, why=f"{rule.about} ({by})")
 
 
+def _weight(verdict: SafetyVerdict) -> tuple[int, bool]:
+    """The stricter first; of what is allowed, what was noticed before what was not."""
+    return _STRICTNESS[verdict.decision], bool(verdict.rule)
+
+
 def _leaves_or_rests(action: Action) -> bool:
     """What may be done also where the agent should not be: going away, and nothing at all."""
     match action:
@@ -236,10 +240,10 @@ def _oversized(action: Action) -> SafetyVerdict | None:
 
 
 def _is_short(label: str) -> bool:
-    text = normal(label)
+    text = comparable(label)
     return len(text) <= _MOST_CHARACTERS_OF_A_COMMAND and len(text.split()) <= _MOST_WORDS_OF_A_COMMAND
 
 
 def _slides(target: Target) -> bool:
-    words = [normal(label) for label in target.labels]
+    words = [comparable(label) for label in target.labels]
     return target.role in ("slider", "switch") or any(slide in word for word in words for slide in _SLIDING)

@@ -38,7 +38,7 @@ def normal(text: str) -> str:
 
 def identifier_words(identifier: str) -> str:
     """The words of a name in a program, comparable: `btnBuyNow` and `btn_buy-now` are "btn buy now"."""
-    return normal(_NOT_A_WORD.sub(" ", _CAMEL.sub(" ", identifier)))
+    return normal(_NOT_A_WORD.sub(" ", normal(_CAMEL.sub(" ", identifier))))
 
 
 def _once(text: str) -> str:

@@ -26,6 +26,7 @@ _RULE_KEYS: Final = (
     *("name", "decision", "about", "words", "enter", "apps", "schemes", "keys", "typed", "passwords"),
 )
 _FILE_KEYS: Final = ("extends", "unknown", "harmless", "affirmations", "home", "rules")
+_WORD: Final = re.compile(r"[^\W_]")
 _LONGEST_LABEL: Final = 2_000
 """Characters of a label that are looked at."""
 
@@ -67,7 +68,7 @@ class Rule:
                     f"rule {self.name!r}: typed {pattern!r} is no regular expression: {error}"
                 ) from error
         for phrase in self.words:
-            if not normal(phrase).strip("* "):
+            if not _WORD.search(normal(phrase)):
                 raise ConfigError(f"rule {self.name!r}: the phrase {phrase!r} has no letter or digit")
 
     def word_in(self, label: str, *, is_identifier: bool = False) -> str:
@@ -75,8 +76,9 @@ class Rule:
         pattern = _pattern(self.words)
         if pattern is None:
             return ""
-        shown = label[:_LONGEST_LABEL]
-        found = pattern.search(identifier_words(shown) if is_identifier else normal(shown))
+        found = pattern.search(
+            identifier_words(label[:_LONGEST_LABEL]) if is_identifier else comparable(label)
+        )
         return found[0] if found else ""
 
     def typed_in(self, text: str) -> bool:
@@ -138,6 +140,11 @@ class Rules:
             )
             changed.insert(0, own)
         return replace(self, rules=tuple(changed))
+
+
+def comparable(label: str) -> str:
+    """What is compared of a label: a page may write any amount of text on a button."""
+    return normal(label[:_LONGEST_LABEL])
 
 
 @cache
