@@ -41,7 +41,8 @@ class NodeSource:
             ConfigError: the devices are impossible.
             DeviceError: no node has a device.
         """
-        starts = (within(self._start_timeout_s, node.start(), f"{node.name}: start") for node in self.nodes)
+        what = "opening its devices (is another run using them?)"
+        starts = (within(self._start_timeout_s, node.start(), f"{node.name}: {what}") for node in self.nodes)
         results = await asyncio.gather(*starts, return_exceptions=True)
         units: list[Unit] = []
         failures: list[DeviceError | DependencyError] = []

@@ -54,8 +54,9 @@ class Collect:
 
     Attributes:
         suite: tasks to run, such as phone/quickstart or miniwob/quickstart.
-        devices: where to run them, such as phone:4 or browser:2; by default phone:64, or browser:2 for web
-            pages.
+        devices: where to run them, such as phone:4, browser:2, android:all, adb-phone:4, avd:NAME:4
+            (unverified: not tried with a real emulator), or any of these on a Ray cluster: ray+phone:4. By
+            default phone:64, or browser:2 for web pages. See docs/devices.md.
         output: trajectory store to create or to append to.
         episodes: number of task instances, spread evenly over the templates.
         split: train draws training instances, eval the held-out ones.

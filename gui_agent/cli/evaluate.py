@@ -71,8 +71,9 @@ class EvalRun:
         agent: the model to score.
         output_dir: where eval.json and the evaluated episodes go.
         suite: tasks to run live; empty skips live evaluation.
-        devices: where to run them, such as phone:4 or browser:2; by default phone:64, or browser:2 for web
-            pages.
+        devices: where to run them, such as phone:4, browser:2, android:all, adb-phone:4, avd:NAME:4
+            (unverified: not tried with a real emulator), or any of these on a Ray cluster: ray+phone:4. By
+            default phone:64, or browser:2 for web pages. See docs/devices.md.
         episodes_per_template: held-out instances of every template.
         first_instance: number of the first of them; a recipe that was tuned on the instances from 0 on is
             judged fairly on others.

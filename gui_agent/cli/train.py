@@ -319,8 +319,9 @@ class Online(OnlineConfig):
             --reward process:outcome=1,progress=0.5,no_op=-0.1,repeated_action=-0.1 --output-dir runs/process
 
     Attributes:
-        devices: where episodes run, such as phone:16, browser:4, android:all or adb-phone:4; by default
-            phone:64, or browser:2 for web pages.
+        devices: where episodes run, such as phone:16, browser:4, android:all, adb-phone:4, avd:NAME:4
+            (unverified: not tried with a real emulator), or any of these on a Ray cluster: ray+phone:4. By
+            default phone:64, or browser:2 for web pages. See docs/devices.md.
         eval_suite: every `eval_steps` updates, live success on held-out instances of this suite joins the
             metrics; empty measures nothing.
         eval_episodes_per_template: instances of every template for that.
