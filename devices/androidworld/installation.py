@@ -21,8 +21,8 @@ REQUIREMENTS: Final = "requirements/androidworld.txt"
 _HOW_TO_GET_IT: Final = (
     "AndroidWorld is no part of this project. Get it with `git clone "
     "https://github.com/google-research/android_world`, give it a Python of its own with `make "
-    f"androidworld-env ANDROID_WORLD=android_world`, and set {CHECKOUT_VARIABLE} to the folder of the clone "
-    f"and {PYTHON_VARIABLE} to that Python; docs/androidworld.md says more"
+    f"androidworld-env`, and set {CHECKOUT_VARIABLE} to the folder of the clone and "
+    f"{PYTHON_VARIABLE} to that Python; docs/androidworld.md says more"
 )
 
 
