@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from itertools import count
 from typing import Final
 
-from gui_agent.demo.frames import MAX_UNSEEN, Frame, encode_frame
+from gui_agent.demo.frames import MAX_UNSEEN, Frame, encode_frame, is_large
 from gui_agent.demo.protocol import (
     Claim,
     Command,
@@ -79,7 +79,10 @@ class Client:
             elif (frame := self._next_frame(feed)) is not None:
                 self._sent = frame.number
                 self._unseen.append(frame.number)
-                yield await asyncio.to_thread(self._encode, frame)
+                if is_large(frame):
+                    yield await asyncio.to_thread(self._encode, frame)
+                else:
+                    yield self._encode(frame)
             else:
                 self._wake.clear()
                 await self._wake.wait()

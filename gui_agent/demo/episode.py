@@ -16,7 +16,7 @@ from gui_agent.demo.marks import Chain, Mark, chain_of, with_chain
 from gui_agent.demo.protocol import EpisodeEvent, Seconds, StepEvent, UndoneEvent
 from gui_agent.demo.scene import Scene
 from gui_agent.demo.world import Errand, SessionSettings, World
-from gui_agent.device import ActionSource, StopReason, Task
+from gui_agent.device import EVALUATION_SEED_START, ActionSource, StopReason, Task
 from gui_agent.interruption import InterruptibleAgent
 from gui_agent.observation import Observation, Screenshot
 from trajectories.episode import run_episode
@@ -124,6 +124,7 @@ class DirectedEpisode:
             context=EpisodeContext(goal=self.goal, episode_id=self.episode_id, seed=settings.seed),
             max_steps=_NO_LIMIT,
             suite=self._errand.suite,
+            split="eval" if self._task.seed >= EVALUATION_SEED_START else "train",
             policy_name=world.policy_name,
             device_name=world.device,
             source={**world.source, "began": self._began.isoformat(timespec="seconds")},

@@ -48,11 +48,16 @@ class Frame:
     captured_s: float
 
 
+def is_large(frame: Frame) -> bool:
+    """Whether the picture is encoded anew, which takes some 20 ms."""
+    return len(frame.screenshot.data) > _LARGE_BYTES
+
+
 def encode_frame(frame: Frame) -> bytes:
-    """The message that carries a frame; large pictures become JPEG, which takes some 20 ms."""
+    """The message that carries a frame; large pictures become JPEG."""
     shown = frame.screenshot
     data, media_type = shown.data, shown.media_type
-    if len(data) > _LARGE_BYTES:
+    if is_large(frame):
         buffer = io.BytesIO()
         shown.image().save(buffer, "JPEG", quality=85)
         data, media_type = buffer.getvalue(), "image/jpeg"
