@@ -1,4 +1,32 @@
-"""Virtual phones behind the real adb server, driven by the real adbutils and the real adb program."""
+"""Virtual phones behind the real adb server, driven by the real adbutils and the real adb program.
+
+Everything that a client does with a phone from start to end, and where it is checked:
+
+    devices -l, get_features, get_state     test_adb_lists_each_phone…, test_features_and_state
+    getprop, prop.name, prop.model,         test_what_clients_ask_about_the_device
+    battery, wlan_ip, service check
+    shell2 v1 and v2, exit codes, stdin     test_shell_keeps_output_error_and_exit_code_apart
+    prompts, streams, many at once          test_somebody_types…, test_a_streaming_command…, test_many_shells…
+    window_size, wm size, override, reset   test_size_can_be_overridden_and_reset
+    rotation, taps and bounds then          test_on_its_side_pictures_taps_and_bounds_agree
+    is_screen_on, switch_screen off and on  test_a_sleeping_screen_is_black_and_takes_no_taps
+    screenshot, screencap, framebuffer      test_every_way_to_capture_gives_the_same_pixels
+    app_start (monkey), app_current,        test_a_note_is_written_by_taps_keys_and_text
+    dump_hierarchy, click, keyboard shown,
+    send_keys, a key of the keyboard, DEL,
+    BACK hides it, save, other alphabets
+    broadcast keyboard                      test_any_text_goes_through_the_broadcast_keyboard
+    swipe, drag                             test_lists_scroll_and_rows_are_held
+    app_start (am), app_stop, list_packages,test_apps_start_stop_and_are_listed
+    app_info, HOME, unknown apps
+    switch_wifi on and off, a switch's tick,test_switches_and_settings_are_the_same_thing
+    airplane mode, brightness, settings
+    push, pull, read_bytes, exists, stat    test_files_go_both_ways
+    install (adb and adbutils), uninstall   test_an_apk_is_installed_and_removed
+    forward_port, reverse                   test_forward_and_reverse_carry_bytes
+    date, reboot, boot id                   test_the_clock_of_the_phone…, test_a_reboot_breaks_the_link…
+    faults                                  test_faults_of_pictures_and_dumps and those after it
+"""
 
 from __future__ import annotations
 
@@ -323,6 +351,11 @@ def test_a_note_is_written_by_taps_keys_and_text(served: Served, phone: Any) -> 
     assert "NullPointerException" in phone.send_keys("你好")
     phone.keyevent("BACK")
     assert "mInputShown=false" in phone.shell("dumpsys input_method")
+    assert phone.app_current().package == "com.example.notes"
+    tap_on(phone, "save")
+    shown = [n.get("text") for n in nodes(phone)]
+    assert "new note" in shown + [n.get("content-desc") for n in nodes(phone)], "the list is back"
+    assert "Buy milk & eggs; $HOME 'xh" in shown
     phone.shell("input keycombination 113 29 && input keyevent 67")
 
 
@@ -383,6 +416,10 @@ def test_switches_and_settings_are_the_same_thing(phone: Any) -> None:
     assert row.get("checked") == "true"
     phone.click(*center(row))
     assert phone.shell("settings get global wifi_on") == "0"
+    phone.switch_wifi(True)
+    phone.switch_wifi(False)
+    row = next(n for n in nodes(phone) if n.get("text") == "wifi")
+    assert row.get("checked") == "false"
     phone.switch_airplane(True)
     assert phone.shell("cmd connectivity airplane-mode") == "enabled"
     phone.brightness_value = 77
@@ -395,7 +432,7 @@ def test_switches_and_settings_are_the_same_thing(phone: Any) -> None:
 
 
 def test_what_clients_ask_about_the_device(phone: Any) -> None:
-    assert phone.prop.model == "Virtual Phone"
+    assert (phone.prop.model, phone.prop.name) == ("Virtual Phone", "vphone")
     assert phone.getprop("sys.boot_completed") == "1"
     assert 0 <= phone.battery().level <= 100
     assert phone.wlan_ip() == "192.168.1.23"
