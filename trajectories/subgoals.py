@@ -98,14 +98,17 @@ def _set(step: Step, subgoal: str | None) -> Step:
 def _target(step: Step, point: tuple[int, int]) -> str | None:
     """What a person calls the thing at a point."""
     x, y = point
-    boxes = step.expected.boxes if step.expected is not None else ()
+    # Boxes and thought of an expert who did something else are about another thing.
+    expected = step.expected
+    same = expected is not None and expected.action == step.executed
+    boxes = expected.boxes if expected is not None and same else ()
     edges = {(box.left, box.top, box.right, box.bottom) for box in boxes}
     named = [element for element in step.elements or () if str(element["name"]).strip()]
     hit = [element for element in named if _contains(element["box"], x, y)]
     found = hit or [element for element in named if tuple(element["box"]) in edges]
     if found:
         return str(min(found, key=_area)["name"])
-    thought = (step.expected.thought if step.expected is not None else step.thought) or ""
+    thought = (expected.thought if expected is not None and same else step.thought) or ""
     is_name = 0 < len(thought.split()) <= _NAME_WORDS and len(thought.splitlines()) == 1
     return thought if is_name else None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from gui_agent.cli.config import option
 from gui_agent.cli.folders import make_folder
@@ -12,7 +13,7 @@ from gui_agent.errors import ConfigError
 from trajectories.convert import convert_to_store
 from trajectories.records import EpisodeRecord, Trajectory
 from trajectories.store import TrajectoryStore
-from trajectories.subgoals import SubgoalSource, with_subgoals
+from trajectories.subgoals import SubgoalSource, recorded_subgoal, with_subgoals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +54,17 @@ class Subgoals:
         target = TrajectoryStore.open_or_create(self.output, source={"subgoals_of": str(self.data)})
         written: list[Trajectory] = []
         convert_to_store(self._records(store, written), target)
-        steps = [step for trajectory in written for step in trajectory.steps]
-        named = sum(step.subgoal is not None for step in steps)
-        print(f"{named} of {len(steps)} steps of {len(written)} trajectories have a subgoal in {self.output}")
+        count = _Count.of(written)
+        words = f"{count.named} of {count.steps} steps of {len(written)} trajectories"
+        print(f"{words} have a subgoal in {self.output}")
         return 0
 
     def dry_run(self) -> int:
         """Count without writing."""
-        found = [with_subgoals(trajectory, self.subgoals) for trajectory in TrajectoryStore.open(self.data)]
-        steps = [step for trajectory in found for step in trajectory.steps]
-        print(f"would write {sum(step.subgoal is not None for step in steps)} subgoals of {len(steps)} steps")
+        count = _Count.of(
+            with_subgoals(trajectory, self.subgoals) for trajectory in TrajectoryStore.open(self.data)
+        )
+        print(f"would write {count.named} subgoals of {count.steps} steps")
         return 0
 
     def _records(self, store: TrajectoryStore, written: list[Trajectory]) -> Iterator[EpisodeRecord]:
@@ -71,3 +73,16 @@ class Subgoals:
             trajectory = with_subgoals(record.trajectory, self.subgoals)
             written.append(trajectory)
             yield EpisodeRecord(trajectory=trajectory, screenshots=record.screenshots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Count:
+    """Steps, and those whose deed has a subgoal: what a planner asked for in vain does not count."""
+
+    named: int
+    steps: int
+
+    @classmethod
+    def of(cls, trajectories: Iterable[Trajectory]) -> Self:
+        steps = [step for trajectory in trajectories for step in trajectory.steps]
+        return cls(named=sum(recorded_subgoal(step) is not None for step in steps), steps=len(steps))

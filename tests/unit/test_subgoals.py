@@ -108,6 +108,15 @@ def test_a_template_names_what_is_hit(recorded: Step, words: str | None) -> None
     assert template_subgoal(recorded) == words
 
 
+def test_what_another_deed_of_the_expert_is_about_names_nothing() -> None:
+    expert = ExpertAction(
+        action=Click(x=12, y=12), thought="Wi-Fi", boxes=(Box(left=30, top=30, right=50, bottom=40),)
+    )
+    beside = step(Click(x=55, y=55), elements=ELEMENTS[3:], expected=expert)
+    assert template_subgoal(beside) is None
+    assert template_subgoal(dataclasses.replace(beside, thought="the corner")) == "tap the corner"
+
+
 def test_sources_of_subgoals_and_where_they_are_said() -> None:
     known = dataclasses.replace(step(Click(x=12, y=12)), subgoal="switch it on")
     unnamed = step(Click(x=1, y=1), 1, elements=None)
