@@ -438,6 +438,7 @@ class DemoSession:
         )
         self._enter(Phase.STARTING)
         self._running = asyncio.ensure_future(self._run_episode(self._episode))
+        self._running.add_done_callback(self._report_bug)
 
     async def _run_episode(self, episode: DirectedEpisode) -> None:
         phase = Phase.IDLE
@@ -458,6 +459,14 @@ class DemoSession:
             self.proposal, self.desk.takeover, self.desk.paused = None, False, False
             self.desk.stopping = False
             self._enter(phase)
+
+    def _report_bug(self, task: asyncio.Task[None]) -> None:
+        """What nobody expected ends an episode, not the demo; its traceback goes to the log."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._notice("error", "bug", f"the episode was given up: {type(error).__name__}: {error}")
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "an episode of the demo was given up", "exception": error, "task": task}
+            )
 
     def _ended(self, trajectory: Trajectory) -> None:
         self._checked[trajectory.episode_id] = trajectory.outcome

@@ -306,7 +306,7 @@
     const gesture = page.gesture;
     if (!gesture) return;
     gesture.end = place(event);
-    gesture.moved = gesture.moved || (!gesture.held && Math.hypot(event.clientX - gesture.x, event.clientY - gesture.y) > SLACK_PX);
+    gesture.moved = gesture.moved || Math.hypot(event.clientX - gesture.x, event.clientY - gesture.y) > SLACK_PX;
     renderStage();
   });
   picture.addEventListener("pointerup", (event) => {
@@ -315,7 +315,9 @@
     clearTimeout(gesture.timer);
     page.gesture = null;
     const [x, y] = gesture.start, [to_x, to_y] = gesture.end;
-    if (gesture.moved) pointed({ type: "swipe", x, y, to_x, to_y }, gesture.frame);
+    const can = (name) => page.hello.actions.includes(name);
+    const way = can("drag") && (gesture.held || !can("swipe")) ? "drag" : "swipe"; // a drag holds first, then moves
+    if (gesture.moved) pointed({ type: way, x, y, to_x, to_y }, gesture.frame);
     else if (gesture.held) pointed({ type: "long_press", x, y, duration_s: Math.round(clamp(event.timeStamp - gesture.began, HOLD_MS, 5000) / 100) / 10 }, gesture.frame);
     else pointed({ type: "click", x, y }, gesture.frame);
   });
