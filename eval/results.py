@@ -27,12 +27,14 @@ class ResultRow:
         seed: of the whole chain: demonstrations, model, training.
         success: live success on held-out instances, in [0, 1].
         success_low, success_high: 95 % interval of `success` over episodes.
-        device_steps: steps taken in live environments for training (replay needs none).
-        cpu_s: CPU seconds of the method itself, after the stages that all methods share.
+        device_steps: steps taken in live environments for training, that of the model it started from
+            included (replay needs none).
+        cpu_s: CPU seconds of the method's own training, without that of the model it started from.
         command: what reproduces the row.
         sop_score: SOP score of the same model on held-out trajectories, in [0, 1], if measured.
         episodes: number of scored episodes behind `success`.
-        trained_rows: rows that the model was trained on since it was the base that all methods share.
+        trained_rows: rows that the model was trained on since it was the base that all methods share; None
+            if a training on the way did not count them.
         planner_errors, actor_errors, unread_errors: shares of the steps of held-out trajectories, after the
             expert's history, that are the planner's error, the actor's, or wrong for a reason that nobody
             can tell (see `eval.blame`); None for agents without a planner.

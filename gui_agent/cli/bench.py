@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from trajectories.store import TrajectoryStore
 
 _METHOD_COMMANDS = ("train sft", "train semi-online", "train online")
 _BASE = "grounding"
+_WARM_START = "warm_start"
+_STAGES = ("demonstrations", "held_out", _BASE, _WARM_START)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,16 @@ class Grid:
     methods: Sequence[Method]
     evaluation: Mapping[str, Any] = field(default_factory=dict)
 
+    def method(self, name: str) -> Method:
+        """The method of that name, which `read_grid` made sure of."""
+        return next(method for method in self.methods if method.name == name)
+
+    def before(self, method: Method) -> Method | None:
+        """The method whose model another one starts from; None for the base that all methods share."""
+        if method.after:
+            return None if method.after == _BASE else self.method(method.after)
+        return Method(name=_WARM_START) if method.command else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
@@ -96,9 +108,9 @@ class Bench:
     def run(self) -> int:
         """Run what is missing."""
         grid = self._grid()
-        for seed in grid.seeds:
+        for seed in self.seeds or grid.seeds:
             chain = Chain(grid.recipe, root=self.root / Path(grid.recipe).stem / f"seed-{seed}", seed=seed)
-            for method in grid.methods:
+            for method in self._chosen(grid):
                 print(f"{method.name}, seed {seed}", flush=True)
                 row = self._row(chain, grid, method)
                 append_result(self.results, row)
@@ -113,8 +125,8 @@ class Bench:
         """Say which rows would be made."""
         grid = self._grid()
         known = {(row.method, row.seed) for row in read_results(self.results)}
-        for seed in grid.seeds:
-            for method in grid.methods:
+        for seed in self.seeds or grid.seeds:
+            for method in self._chosen(grid):
                 state = "has a row already" if (method.name, seed) in known else "to do"
                 print(f"{method.name}, seed {seed}: {state}")
         return 0
@@ -125,19 +137,21 @@ class Bench:
         for name in self.only:
             if name not in names:
                 raise ConfigError(f"{self.grid} has no method {name!r}; {did_you_mean(name, names)}")
-        methods = [method for method in grid.methods if not self.only or method.name in self.only]
-        for method in methods:  # now, not when its turn comes after hours
+        # All, because methods build on each other; now, not when the turn of one comes after hours.
+        for method in grid.methods:
             planned_commands(
                 grid.recipe,
                 method.command or "train sft",
                 method.settings,
                 evaluation={**grid.evaluation, **method.evaluation},
             )
-        return replace(grid, seeds=self.seeds or grid.seeds, methods=methods)
+        return grid
+
+    def _chosen(self, grid: Grid) -> Sequence[Method]:
+        return [method for method in grid.methods if not self.only or method.name in self.only]
 
     def _row(self, chain: Chain, grid: Grid, method: Method) -> ResultRow:
-        methods = {each.name: each for each in read_grid(self.grid).methods}
-        trained = self._trained(chain, method, methods)
+        trained = _trained(chain, grid, method)
         scores = chain.evaluate(trained, {**grid.evaluation, **method.evaluation})
         if scores.success is None:
             raise GuiAgentError(
@@ -150,36 +164,14 @@ class Bench:
             success=round(scores.success, 4),
             success_low=round(scores.live["success_low"], 4),
             success_high=round(scores.live["success_high"], 4),
-            device_steps=_device_steps(trained) if method.command == "train online" else 0,
+            device_steps=_device_steps(chain, grid, method),
             cpu_s=trained.cpu_s,
             command=f"gui-agent bench {self.grid} --only {method.name} --seeds {chain.seed}",
             sop_score=round(scores.sop, 4),
             episodes=scores.live["scored"],
-            trained_rows=self._rows(chain, method, methods),
+            trained_rows=_trained_rows(chain, grid, method),
             **_error_split(scores.replay),
         )
-
-    def _trained(self, chain: Chain, method: Method, methods: Mapping[str, Method]) -> Stage:
-        if not method.command:
-            return chain.warm_start
-        settings = dict(method.settings)
-        if method.same_cpu_as:
-            settings["max_cpu_s"] = self._trained(chain, methods[method.same_cpu_as], methods).cpu_s
-        if method.same_rows_as:
-            settings["max_rows"] = _rows_of(self._trained(chain, methods[method.same_rows_as], methods))
-        start = None
-        if method.after:
-            earlier = method.after
-            start = chain.grounding if earlier == _BASE else self._trained(chain, methods[earlier], methods)
-        return chain.method(method.name, method.command, settings, start=start)
-
-    def _rows(self, chain: Chain, method: Method, methods: Mapping[str, Method]) -> int:
-        """Rows that the model of a method was trained on, since it was the grounded base."""
-        own = _rows_of(self._trained(chain, method, methods))
-        if not method.command or method.after == _BASE:
-            return own
-        before = methods[method.after] if method.after else Method(name="warm_start")
-        return own + self._rows(chain, before, methods)
 
     def _write_table(self) -> None:
         if self.table:
@@ -244,6 +236,16 @@ def _method(path: Path, name: str, said: Mapping[str, Any]) -> Method:
         raise ConfigError(
             f"{path}: {name}: {command!r} is no training; {did_you_mean(command, _METHOD_COMMANDS)}"
         )
+    if command and name in _STAGES:
+        raise ConfigError(
+            f"{path}: {name} is the name of a stage that all methods share; give this training another one"
+        )
+    idle = [key for key in ("settings", "after", "same_cpu_as", "same_rows_as") if said.get(key)]
+    if idle and not command:
+        raise ConfigError(
+            f"{path}: {name} has no command and stands for the warm start itself, so that {', '.join(idle)} "
+            f"would have no effect; add a command ({', '.join(_METHOD_COMMANDS)}), or leave them out"
+        )
     return Method(name=name, **said)
 
 
@@ -264,20 +266,52 @@ def replace_table(path: Path, table: str) -> None:
     path.write_text(f"{head}{begin}\n{table}{end}{tail}")
 
 
-def _device_steps(trained: Stage) -> int:
-    store = TrajectoryStore.open(trained.folder / "trajectories")
-    return sum(len(trajectory.steps) for trajectory in store)
+def _trained(chain: Chain, grid: Grid, method: Method) -> Stage:
+    """The stage that trains the model of a method, after those that it builds on."""
+    if not method.command:
+        return chain.warm_start
+    settings = dict(method.settings)
+    if method.same_cpu_as:
+        settings["max_cpu_s"] = _trained(chain, grid, grid.method(method.same_cpu_as)).cpu_s
+    if method.same_rows_as:
+        other = _trained(chain, grid, grid.method(method.same_rows_as))
+        rows = _rows_of(other)
+        if rows is None:  # 0 would be no limit
+            raise ConfigError(
+                f"{method.name} is to train on as many rows as {method.same_rows_as}, but the checkpoint in "
+                f"{other.folder} counts none; move that folder away, so that the training is done again"
+            )
+        settings["max_rows"] = rows
+    start = None
+    if method.after:
+        before = grid.before(method)
+        start = chain.grounding if before is None else _trained(chain, grid, before)
+    return chain.method(method.name, method.command, settings, start=start)
 
 
-def _rows_of(trained: Stage) -> int:
-    """Rows that a training trained on, as its last checkpoint counted them."""
-    rows = load_state(Checkpoints(trained.folder).complete()[-1]).rows_trained
-    if not rows:
-        raise ConfigError(
-            f"{trained.folder}: its checkpoint does not say how many rows it was trained on; move the folder "
-            "away, so that the training is done again"
-        )
-    return rows
+def _trained_rows(chain: Chain, grid: Grid, method: Method) -> int | None:
+    """Rows that the model of a method was trained on since it was the base; None if a stage counted none."""
+    rows, before = _rows_of(_trained(chain, grid, method)), grid.before(method)
+    if rows is None or before is None:
+        return rows
+    earlier = _trained_rows(chain, grid, before)
+    return None if earlier is None else rows + earlier
+
+
+def _rows_of(trained: Stage) -> int | None:
+    """Rows that a training trained on, as its last checkpoint counted them; None if it counted none."""
+    checkpoints = Checkpoints(trained.folder).complete()
+    return (load_state(checkpoints[-1]).rows_trained or None) if checkpoints else None
+
+
+def _device_steps(chain: Chain, grid: Grid, method: Method) -> int:
+    """Live steps of the training of a method, and of those whose model it started from."""
+    before = grid.before(method)
+    steps = 0 if before is None else _device_steps(chain, grid, before)
+    if method.command == "train online":
+        store = TrajectoryStore.open(_trained(chain, grid, method).folder / "trajectories")
+        steps += sum(len(trajectory.steps) for trajectory in store)
+    return steps
 
 
 def _error_split(replay: Mapping[str, Any]) -> dict[str, float]:

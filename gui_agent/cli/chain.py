@@ -47,7 +47,7 @@ class Chain(Experiment):
     def __init__(self, recipe: str, *, root: Path, seed: int, say: Callable[[str], None] = print) -> None:
         """As an `Experiment`."""
         super().__init__(recipe, root=root, seed=seed, say=say)
-        self._trained_live: set[str] = set()
+        self._live_episodes: dict[str, tuple[Path, ...]] = {}
 
     @property
     def demonstrations(self) -> Stage:
@@ -83,8 +83,9 @@ class Chain(Experiment):
         if command != "train online":
             inputs["data"] = self.demonstrations.folder
         stage = self.stage(name, command, _as_text(inputs) | dict(settings), after=before)
+        self._live_episodes[name] = self._live_episodes.get(start.name, ())
         if command == "train online":
-            self._trained_live.add(name)
+            self._live_episodes[name] += (stage.folder / "trajectories",)
         return stage
 
     def evaluate(self, trained: Stage, chosen: Mapping[str, Any] | None = None) -> Scores:
@@ -100,11 +101,8 @@ class Chain(Experiment):
             "training_data": self.demonstrations.folder,
             "data": self.held_out.folder,
         }
-        if trained.name in self._trained_live:  # its own episodes began on instances of their own
-            settings["training_data"] = [
-                str(self.demonstrations.folder),
-                str(trained.folder / "trajectories"),
-            ]
+        if live := self._live_episodes.get(trained.name):  # they began on instances of their own
+            settings["training_data"] = [str(folder) for folder in (self.demonstrations.folder, *live)]
         before = (trained, self.demonstrations, self.held_out)
         stage = self.stage(f"{trained.name}_eval", "eval run", _as_text(settings), after=before)
         report = json.loads((stage.folder / "eval.json").read_text())

@@ -188,6 +188,14 @@ def test_instances_met_in_training_are_not_evaluated_on(
     assert asked == named
 
 
+def test_a_model_remembers_the_instances_that_its_beginnings_met(tmp_path: Path) -> None:
+    chain = Asked("quickstart", root=tmp_path, seed=0)
+    live = chain.method("live", "train online", {})
+    chain.evaluate(chain.method("later", "train sft", {}, start=live))
+    asked = chain.settings["later_eval"]["training_data"]
+    assert asked == [str(tmp_path / "demonstrations"), str(tmp_path / "live" / "trajectories")]
+
+
 def test_an_experiment_may_be_moved(bench: Bench, tmp_path: Path) -> None:
     bench.stage()
     moved = tmp_path / "elsewhere"
