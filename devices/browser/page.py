@@ -10,7 +10,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from playwright.async_api import BrowserContext, CDPSession, Page
@@ -42,7 +42,11 @@ _SETTLED: Final = """async argument => {
   return (EXPRESSION)(argument);
 }"""
 _CLOSE_TIMEOUT_S: Final = 10.0
-_NAVIGATING: Final = ("Execution context was destroyed", "Cannot find context", "navigat")
+_CAPTURES_PER_DEADLINE: Final = 3
+_NAVIGATING: Final = (
+    *("Execution context was destroyed", "Cannot find context", "navigat"),
+    *("Not attached to an active page", "uniqueContextId not found", "No frame with given id"),
+)
 
 
 class BrowserPage:
@@ -131,7 +135,11 @@ class BrowserPage:
 
         The document is the same; the functions of the browser are its own, whatever the page made of them.
         """
-        return await self._guard("ask the page", self._evaluated_apart(expression, argument))
+
+        async def evaluate() -> Any:
+            return await self._evaluated_apart(expression, argument)
+
+        return await self._guard("ask the page", self._over_navigation(evaluate))
 
     async def settle(self, expression: str | None = None, argument: Any = None) -> Any:
         """Wait until the page has drawn what the last input changed, also over a navigation.
@@ -152,14 +160,17 @@ class BrowserPage:
             CaptureError: the browser gave no picture, or one of another size.
             DeviceError: the page is broken or missed the deadline.
         """
-        assert self._cdp is not None or self._page is None
         self._open_page()
-        assert self._cdp is not None
+        cdp = self._cdp
+        assert cdp is not None
+
+        async def capture() -> dict[str, Any]:
+            # No answer comes when the page moves to another site, and so to another process, meanwhile.
+            async with asyncio.timeout(self.settings.timeout_s / _CAPTURES_PER_DEADLINE):
+                return await cdp.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True})
+
         try:
-            reply = await self._guard(
-                "take a screenshot",
-                self._cdp.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True}),
-            )
+            reply = await self._guard("take a screenshot", self._over_navigation(capture))
             screenshot = Screenshot.from_bytes(
                 base64.b64decode(reply["data"], validate=True), origin=f"screenshot of {self.url}"
             )
@@ -225,9 +236,16 @@ class BrowserPage:
     async def _settled(self, expression: str | None, argument: Any) -> Any:
         page = self._open_page()
         script = _SETTLED.replace("EXPRESSION", expression or "() => null")
+        return await self._over_navigation(lambda: page.evaluate(script, argument))
+
+    async def _over_navigation(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Call again when the document is replaced by another one meanwhile."""
+        page = self._open_page()
         while True:
             try:
-                return await page.evaluate(script, argument)
+                return await call()
+            except TimeoutError:
+                self._open_page()
             except PlaywrightError as error:
                 if not any(sign in str(error) for sign in _NAVIGATING) or self.fault is not None:
                     raise
