@@ -13,9 +13,12 @@ by an app that would have to be installed on the phone.
 from __future__ import annotations
 
 import base64
+import contextlib
+import datetime
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import io
 import json
 import random
@@ -24,8 +27,9 @@ import socket
 import sys
 import tempfile
 import traceback
+import types
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -279,7 +283,8 @@ class Worker:
         random.seed(number)
         # AndroidWorld draws a few contents, such as frames of videos, from numpy, and leaves that unseeded.
         importlib.import_module("numpy").random.seed(number)
-        params = kind.generate_random_params()
+        with _clock_of_the_phone(kind, number):
+            params = kind.generate_random_params()
         params["seed"] = number
         return kind(params)
 
@@ -303,6 +308,39 @@ class Worker:
             "package": self._adb.extract_package_name(activity) if activity else "",
             "apks": list(setup.apk_names) if setup else [],
         }
+
+
+@contextlib.contextmanager
+def _clock_of_the_phone(kind: Any, number: int) -> Iterator[None]:
+    """A task that names a thing by the time of day shall name it alike whenever it is drawn.
+
+    So it sees some second of the day that the phone will be set to; which one depends on the seed.
+    """
+    module = sys.modules[kind.__module__]
+    asks = "datetime.datetime.now(" in _source(kind.generate_random_params)
+    if not asks or getattr(module, "datetime", None) is not datetime:
+        yield
+        return
+    day = importlib.import_module("android_world.env.device_constants").DT.replace(tzinfo=None)
+    moment = datetime.datetime.combine(day, datetime.time()) + datetime.timedelta(seconds=number % 86_400)
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return moment.replace(tzinfo=tz)
+
+    module.__dict__["datetime"] = types.SimpleNamespace(**{**vars(datetime), "datetime": Clock})
+    try:
+        yield
+    finally:
+        module.__dict__["datetime"] = datetime
+
+
+def _source(function: Any) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):  # an installation without its source
+        return ""
 
 
 def _make_protos() -> None:

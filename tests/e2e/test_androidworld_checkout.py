@@ -144,6 +144,7 @@ def test_every_task_is_drawn_alike_in_another_process(suite: AndroidWorldSuite) 
             goals[name, seed] = suite.task(name, seed).goal
             assert other.describe(name, seed).goal == goals[name, seed]
     other.close()
+    assert "folder_20231015_" in goals["MarkorCreateFolder", 3]  # named by a clock, which is the phone's
     drawn = [(goals[name, 3], goals[name, 1_000_000]) for name in suite.templates]
     assert sum(one != two for one, two in drawn) > 70  # those that have anything to draw
 
