@@ -33,7 +33,7 @@ from starlette.routing import Route
 
 from gui_agent.errors import DataError
 from gui_agent.viewer.curves import draw_curves, read_lines
-from gui_agent.viewer.listing import PAGE_SIZE, SORTS, ListQuery, QueryError
+from gui_agent.viewer.listing import LONGEST_TEXT, PAGE_SIZE, SORTS, ListQuery, QueryError
 from gui_agent.viewer.quiet import Counted, Requests
 from gui_agent.viewer.runs import RunSource, ViewedRun
 from gui_agent.viewer.screens import screen_response
@@ -42,6 +42,7 @@ from trajectories.records import Trajectory
 from trajectories.viewer.index import EpisodeEntry, Listing
 from trajectories.viewer.page import SCRIPTS, STYLE
 from trajectories.viewer.payload import episode_data
+from trajectories.viewer.shown import shortened
 
 _ASSETS: Final = {
     STYLE: ("trajectories.viewer", "text/css"),
@@ -112,6 +113,7 @@ class Viewer:
             "group_address": group_address,
             "spoken": lambda text: str(text).replace("_", " "),
             "number": _number,
+            "shortened": shortened,
         }
 
     def home(self, request: Request) -> Response:
@@ -225,7 +227,7 @@ class Viewer:
             run,
             "Tasks",
             query=query,
-            templates=sorted({entry.template for listing in listings for entry in listing.entries}),
+            templates=_templates(listings),
             rows=rows[(page - 1) * PAGE_SIZE : page * PAGE_SIZE],
             num_rows=len(rows),
             page=page,
@@ -337,12 +339,13 @@ class Viewer:
 
 def episode_address(run: ViewedRun, episode_id: str, context: str = "") -> str:
     """Where an episode is shown; `context` is the list that it is opened from."""
-    return f"/episode/{run.number}/{quote(episode_id)}" + (f"?{context}" if context else "")
+    # Slashes too: a browser would take the dots of "../x" for a way up.
+    return f"/episode/{run.number}/{quote(episode_id, safe='')}" + (f"?{context}" if context else "")
 
 
 def group_address(run: ViewedRun, group_id: str) -> str:
     """Where a group is shown."""
-    return f"/group/{run.number}/{quote(group_id)}"
+    return f"/group/{run.number}/{quote(group_id, safe='')}"
 
 
 @lru_cache
@@ -372,7 +375,16 @@ def _facets(listing: Listing) -> dict[str, list[tuple[str, int]]]:
     """Values to filter by, with counts; what has one value only is no filter."""
     names = ("template", "verdict", "stop", "kind", "policy", "split")
     found = {name: listing.facet(attrgetter(name)) for name in names}
-    return {name: values for name, values in found.items() if len(values) > 1}
+    return {
+        name: [(value, count) for value, count in values if len(value) <= LONGEST_TEXT]
+        for name, values in found.items()
+        if len(values) > 1
+    }
+
+
+def _templates(listings: Sequence[Listing]) -> list[str]:
+    names = {entry.template for listing in listings for entry in listing.entries}
+    return sorted(name for name in names if len(name) <= LONGEST_TEXT)
 
 
 def _number(value: float | None) -> str:

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 from trajectories.viewer.index import EpisodeEntry
 
 PAGE_SIZE: Final = 50
-_LONGEST_TEXT: Final = 500
+LONGEST_TEXT: Final = 500
+"""Of a value to filter by, in characters."""
 
 
 class QueryError(ValueError):
@@ -150,8 +151,8 @@ _NUMBERS: Final = frozenset({"reward_from", "reward_to"})
 
 
 def _value(name: str, text: str) -> str | int | float:
-    if len(text) > _LONGEST_TEXT:
-        raise QueryError(f"{name} has {len(text)} characters; expected {_LONGEST_TEXT} at most")
+    if len(text) > LONGEST_TEXT:
+        raise QueryError(f"{name} has {len(text)} characters; expected {LONGEST_TEXT} at most")
     if name in _WHOLE:
         if not (text.isascii() and text.isdecimal() and len(text) < 16):
             raise QueryError(f"{name} is {text!r}; expected a whole number from 0")

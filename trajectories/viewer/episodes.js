@@ -153,7 +153,7 @@
       const values = episode.steps.map(pick);
       const largest = Math.max(1e-9, ...values.map((value) => Math.abs(value || 0)));
       body.append(h("tr", { class: "numbers" }, h("th", { scope: "row" }, spoken(name)), values.map((value, index) => {
-        const share = Math.round((70 * Math.abs(value || 0)) / largest);
+        const share = Math.round((60 * Math.abs(value || 0)) / largest);
         const tint = value ? `background:color-mix(in srgb, var(${value < 0 ? "--minus" : "--plus"}) ${share}%, transparent)` : null;
         return h("td", { class: index === at ? "on" : "", style: tint }, number(value));
       })));
@@ -250,6 +250,13 @@
     event.preventDefault();
     moves[event.key]();
   });
+  // Tells a screen reader which step is shown now; the page says the same in full.
+  const voice = h("p", { class: "unseen", "aria-live": "polite" });
+  const announce = (episode, at) => {
+    const step = episode && episode.steps[at];
+    const did = step ? (step.executed || step.requested || { label: "no action" }).label : "after the last step";
+    voice.textContent = step ? `step ${at + 1} of ${episode.steps.length}: ${did}` : did;
+  };
   const toggle = h("label", { class: "toggle" }, h("input", { type: "checkbox", checked: true, onchange: (event) => { state.overlay = event.target.checked; draw(); } }), " draw actions");
   let draw;
 
@@ -265,6 +272,7 @@
     place.searchParams.set("step", state.step + 1);
     history.replaceState(null, "", place);
     draw();
+    announce(data.episodes[state.at], state.step);
   }
 
   function follow(name) {
@@ -293,7 +301,7 @@
     draw = drawLanes;
     const another = (by) => { state.at = Math.max(0, Math.min(state.at + by, lanes.length - 1)); draw(); lanes[state.at].scrollIntoView({ block: "nearest" }); };
     const grouped = data.view === "group";
-    root.append(h("div", { class: "filters" }, toggle), h("div", { class: `lanes ${data.view}` }, lanes));
+    root.append(voice, h("div", { class: "filters" }, toggle), h("div", { class: `lanes ${data.view}` }, lanes));
     keys({ ArrowLeft: () => goTo(state.step - 1), ArrowRight: () => goTo(state.step + 1), Home: () => goTo(0), End: () => goTo(longest),
       j: () => (grouped ? another(1) : follow("next")), k: () => (grouped ? another(-1) : follow("prev")), u: () => follow("up"), o: () => toggle.firstChild.click(), c: () => lookNext(data.episodes[0].steps[state.step]),
       Enter: () => { const link = grouped && lanes[state.at].querySelector("a"); if (link) link.click(); } });
@@ -319,7 +327,7 @@
   const tally = h("span", { class: "tally" });
   const bar = h("div", { class: "filters" }, choose("template", "task"), choose("verdict", "outcome"), choose("stop", "end"), choose("policy", "policy"), choose("acted", "acted"),
     data.episodes.length > 8 ? search : null, toggle, tally);
-  root.append(bar, h("div", { class: "columns" }, h("nav", { class: "side", "aria-label": "episodes" }, pick, list), main));
+  root.append(voice, bar, h("div", { class: "columns" }, h("nav", { class: "side", "aria-label": "episodes" }, pick, list), main));
 
   function filter() {
     const words = search.value.toLowerCase();
@@ -342,6 +350,7 @@
     state.step = within(episode, index);
     state.only = null;
     draw();
+    announce(episode, state.step);
   }
 
   function drawList() {

@@ -32,6 +32,7 @@ from trajectories.viewer.shown import action_data, number, request_data, shorten
 
 _SMALL_BYTES: Final = 40_000
 """Pictures up to this size are shown as they are."""
+_NAME_CHARS: Final = 500
 _CANDIDATES_BYTES: Final = 12_000_000
 """Of all candidates together in one file; the steps after have none."""
 
@@ -147,13 +148,13 @@ def episode_data(
     return {
         "id": trajectory.episode_id,
         "goal": shortened(trajectory.goal),
-        "template": trajectory.template,
-        "suite": trajectory.suite,
-        "task": trajectory.task_id,
-        "group": trajectory.group_id,
-        "policy": trajectory.policy,
-        "split": trajectory.split,
-        "device": trajectory.device,
+        "template": shortened(trajectory.template, _NAME_CHARS),
+        "suite": shortened(trajectory.suite, _NAME_CHARS),
+        "task": shortened(trajectory.task_id, _NAME_CHARS),
+        "group": shortened(trajectory.group_id, _NAME_CHARS),
+        "policy": shortened(trajectory.policy, _NAME_CHARS),
+        "split": shortened(trajectory.split, _NAME_CHARS),
+        "device": shortened(trajectory.device, _NAME_CHARS),
         "update": trajectory.update,
         "seed": trajectory.seed,
         "stop": trajectory.stop.value,
@@ -182,7 +183,7 @@ def _step(step: Step, note: StepAnnotation | None, limits: CandidateLimits) -> d
         "image": step.screenshot_sha256,
         "width": step.width_px,
         "height": step.height_px,
-        "app": step.foreground_app,
+        "app": None if step.foreground_app is None else shortened(step.foreground_app, _NAME_CHARS),
         "requested": None if step.requested is None else request_data(step.requested),
         "executed": None if step.executed is None else action_data(step.executed),
         "same": step.requested == step.executed,
