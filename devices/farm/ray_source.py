@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from devices.farm.deadline import within
 from devices.farm.node import Node
 from devices.farm.node_source import NodeSource
 from devices.farm.remote import NodeLink, NodeLostError, RemoteNode
 from devices.farm.source import Unit
 from devices.farm.wire import unpack_error
-from gui_agent.errors import ConfigError, DependencyError, DeviceError
+from gui_agent.errors import ConfigError, DependencyError, DeviceError, DeviceTimeoutError
 
+_ADDRESS_TIMEOUT_S: Final = 10.0
 RESOURCE: Final = "devices"
 """Computers that declare this resource of Ray have the devices; where none does, all have."""
 
@@ -82,6 +84,31 @@ def device_hosts(nodes: Sequence[dict[str, Any]]) -> list[Host]:
     return found
 
 
+async def check_address(address: str) -> None:
+    """Refuse an address of a cluster that nobody answers at: Ray itself would try it for many minutes.
+
+    Raises:
+        ConfigError: it is none, or nobody answers.
+    """
+    if "://" in address:
+        raise ConfigError(
+            f"RAY_ADDRESS={address}: devices are not reached through Ray Client; let this computer join the "
+            "cluster (`ray start --address=HOST:PORT`) and set RAY_ADDRESS=HOST:PORT"
+        )
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal()):
+        return  # none, "auto" or "local"
+    try:
+        what = f"RAY_ADDRESS={address}: connecting"
+        _, writer = await within(_ADDRESS_TIMEOUT_S, asyncio.open_connection(host, int(port)), what)
+    except (OSError, DeviceTimeoutError) as error:
+        raise ConfigError(
+            f"RAY_ADDRESS={address}: no Ray cluster answers there ({error}); `ray start --head` starts one "
+            "and says its address"
+        ) from error
+    writer.close()
+
+
 class RaySource(NodeSource):
     """The devices of a Ray cluster.
 
@@ -114,24 +141,25 @@ class RaySource(NodeSource):
             ConfigError: the cluster is not there, or the devices are impossible.
             DeviceError: no computer has a device.
         """
-        self._join_cluster()
+        await self._join_cluster()
         self.nodes = [self._node(host) for host in device_hosts(await asyncio.to_thread(self._ray.nodes))]
         return await super().start()
 
-    def _join_cluster(self) -> None:
+    async def _join_cluster(self) -> None:
         if self._ray.is_initialized():
             return
+        address = os.environ.get("RAY_ADDRESS", "")
+        await check_address(address)
         # A cluster that is started here tells nobody about itself, unless somebody wants that.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self._ends_ray = True
         try:
             self._ray.init(logging_level=logging.WARNING, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            address = os.environ.get("RAY_ADDRESS", "")
-            raise ConfigError(
-                f"devices {self.name!r}: the Ray cluster {address or 'of this computer'!r} cannot be joined: "
-                f"{error}; start one with `ray start --head` and set RAY_ADDRESS to its HOST:PORT"
+        except Exception as error:  # Ray raises nothing narrower where its processes do not start
+            raise DeviceError(
+                f"the Ray cluster {address or 'of this computer'!r} cannot be joined: {error}; this computer "
+                "must be part of it (`ray start --address=HOST:PORT`), or have none (`ray stop`)"
             ) from error
-        self._ends_ray = True
 
     def _node(self, host: Host) -> RemoteNode:
         connect = partial(self._connect, host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from devices.farm import DeviceFarm, FarmOptions
 from devices.farm.node import Node
-from devices.farm.ray_source import device_hosts
+from devices.farm.ray_source import check_address, device_hosts
 from devices.farm.wire import WIRE_VERSION, pack, pack_error, unpack, unpack_error
 from devices.phone.goal import PhoneGoal
 from devices.registry import resolve_devices, resolve_suite
@@ -291,3 +292,14 @@ def test_computers_that_declare_devices_are_chosen_before_others() -> None:
     assert [host.name for host in device_hosts(plain)] == ["desk", "lab", "lab#2"]
     declared = [*plain, ray_node("rack", resources={"devices": 1.0})]
     assert [(host.name, host.declares) for host in device_hosts(declared)] == [("rack", True)]
+
+
+async def test_addresses_at_which_no_cluster_is() -> None:
+    with socket.socket() as bound:  # nobody listens
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(ConfigError, match="no Ray cluster answers there"):
+            await check_address(f"127.0.0.1:{bound.getsockname()[1]}")
+    with pytest.raises(ConfigError, match="Ray Client"):
+        await check_address("ray://lab:10001")
+    for address in ("", "auto", "local"):
+        await check_address(address)
