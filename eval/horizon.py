@@ -57,6 +57,16 @@ class JudgedSteps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Horizon:
+    """Steps that are passed with probability `success`; `math.inf` where no step was wrong."""
+
+    success: float
+    steps: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DepthAccuracy:
     """Figures at one depth; shares in [0, 1], intervals over trajectories.
 
@@ -66,22 +76,14 @@ class DepthAccuracy:
         prefix: prefix accuracy, of all trajectories.
         if_constant: the prefix accuracy there would be if every step of every trajectory were right
             independently with the mean step accuracy.
+        horizon: for the first of the rates of success, with the step accuracy at this depth alone.
     """
 
     depth: int
     step: Interval
     prefix: Interval
     if_constant: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Horizon:
-    """Steps that are passed with probability `success`; `math.inf` where no step was wrong."""
-
-    success: float
-    steps: float
-    low: float
-    high: float
+    horizon: Horizon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ class HorizonMetrics:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready; a horizon without bound is None, as JSON has no infinity."""
         data = asdict(self)
-        for horizon in data["horizons"]:
+        for horizon in (*data["horizons"], *(depth["horizon"] for depth in data["depths"])):
             for name in ("steps", "low", "high"):
                 if math.isinf(horizon[name]):
                     horizon[name] = None
@@ -195,7 +197,7 @@ def horizon_metrics(
         judged: of every trajectory.
         matcher: name of the matcher that judged.
         seed: of the intervals.
-        success_rates: each strictly between 0 and 1.
+        success_rates: each strictly between 0 and 1, at least one; that of the horizon by depth comes first.
 
     Raises:
         DataError: there are no trajectories.
@@ -208,7 +210,10 @@ def horizon_metrics(
     longest = max(len(one.right) for one in judged)
     return HorizonMetrics(
         step_accuracy=accuracy,
-        depths=tuple(_at_depth(judged, depth, accuracy.value, seed) for depth in range(1, longest + 1)),
+        depths=tuple(
+            _at_depth(judged, depth, accuracy.value, success_rates[0], seed)
+            for depth in range(1, longest + 1)
+        ),
         horizons=tuple(_horizon(accuracy, success) for success in success_rates),
         num_trajectories=len(judged),
         num_steps=sum(len(one.right) for one in judged),
@@ -216,15 +221,19 @@ def horizon_metrics(
     )
 
 
-def _at_depth(judged: Sequence[JudgedSteps], depth: int, accuracy: float, seed: int) -> DepthAccuracy:
-    steps = [float(one.right[depth - 1]) for one in judged if len(one.right) >= depth]
+def _at_depth(
+    judged: Sequence[JudgedSteps], depth: int, accuracy: float, success: float, seed: int
+) -> DepthAccuracy:
+    right = [float(one.right[depth - 1]) for one in judged if len(one.right) >= depth]
+    step = bootstrap_mean(right, seed=seed)
     lengths = [min(depth, len(one.right)) for one in judged]
     return DepthAccuracy(
         depth=depth,
-        step=bootstrap_mean(steps, seed=seed),
+        step=step,
         # Equal seeds draw the same trajectories at every depth, so the bounds never rise either.
         prefix=bootstrap_mean([float(one.prefix_right(depth)) for one in judged], seed=seed),
         if_constant=sum(accuracy**length for length in lengths) / len(lengths),
+        horizon=_horizon(step, success),
     )
 
 

@@ -67,7 +67,11 @@ def write_horizon_page(path: Path, report: Mapping[str, Any], *, model: str) -> 
         title=f"How long it stays right: {model}",
         summary=f"Replay of {replay['trajectories']} recordings, matcher {replay['matcher']}.",
         charts=charts,
-        tables=[_horizons(name, found) for name, found in metrics.items()],
+        tables=[
+            table
+            for name, found in metrics.items()
+            for table in (_horizons(name, found), _horizons_by_depth(name, found))
+        ],
     )
     return write_report(path, page)
 
@@ -81,11 +85,25 @@ def horizon_words(horizon: Mapping[str, Any]) -> str:
 def _depth_table(title: str, metrics: Mapping[str, Any]) -> TerminalTable:
     horizons = ", ".join(f"{one['success']:.0%}: {horizon_words(one)}" for one in metrics["horizons"])
     words = f"all steps {_share(metrics['step_accuracy'])}\nhorizon in steps, by success {horizons}"
-    columns = ("depth", "recordings", "step accuracy", "prefix accuracy", "if constant")
+    success = metrics["depths"][0]["horizon"]["success"]
+    columns = (
+        "depth",
+        "recordings",
+        "step accuracy",
+        f"horizon ({success:.0%})",
+        "prefix accuracy",
+        "if constant",
+    )
     table = TerminalTable(*columns, title=title, caption=words)
     for depth in metrics["depths"]:
-        shares = (_share(depth["step"]), _share(depth["prefix"]), _percent(depth["if_constant"]))
-        table.add_row(str(depth["depth"]), str(depth["step"]["count"]), *shares)
+        table.add_row(
+            str(depth["depth"]),
+            str(depth["step"]["count"]),
+            _share(depth["step"]),
+            horizon_words(depth["horizon"]),
+            _share(depth["prefix"]),
+            _percent(depth["if_constant"]),
+        )
     return table
 
 
@@ -156,6 +174,20 @@ def _horizons(name: str, metrics: Mapping[str, Any]) -> Table:
             f"ln s / ln p for a step accuracy p of {_share(metrics['step_accuracy'])} over "
             f"{metrics['num_steps']} steps of {metrics['num_trajectories']} recordings."
         ),
+    )
+
+
+def _horizons_by_depth(name: str, metrics: Mapping[str, Any]) -> Table:
+    depths = metrics["depths"]
+    rows = [
+        (str(one["depth"]), str(one["step"]["count"]), _share(one["step"]), horizon_words(one["horizon"]))
+        for one in depths
+    ]
+    return Table(
+        title=f"Horizon by depth, {name}",
+        columns=("depth", "recordings", "step accuracy", "steps (95 % interval)"),
+        rows=rows,
+        note=f"For a success of {depths[0]['horizon']['success']:.0%}, from the step accuracy at that depth.",
     )
 
 

@@ -66,6 +66,7 @@ def test_a_second_run_gives_the_same_figures_and_the_report_names_its_settings(
     assert "accuracy by depth, own history" in said
     page = (tmp_path / "first" / "horizon.html").read_text()
     assert "Prefix accuracy" in page
+    assert "Horizon by depth, own history" in page
     assert "<svg" in page
 
 

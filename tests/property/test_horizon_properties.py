@@ -70,6 +70,10 @@ def test_depths_add_up_to_all_steps_and_values_lie_within_their_bounds(
     assert sum(depth.step.count for depth in found.depths) == found.num_steps
     for interval in (found.step_accuracy, *(depth.step for depth in found.depths)):
         assert 0 <= interval.low <= interval.high <= 1
+    for depth in found.depths:
+        for name in ("low", "high"):
+            bound = getattr(depth.step, name)
+            assert getattr(depth.horizon, name) == horizon_length(bound, depth.horizon.success)
     for horizon in found.horizons:
         assert 0 <= horizon.low <= horizon.high
     assert metrics(trajectories) == found, "equal seeds give equal bounds"

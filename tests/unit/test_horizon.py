@@ -78,9 +78,11 @@ def test_figures_of_a_small_example() -> None:
     assert [depth.prefix.value for depth in found.depths] == [1, 1, 0.5]
     assert found.depths[2].if_constant == pytest.approx((0.75**3 + 0.75) / 2)
     assert found.horizons[0].steps == pytest.approx(math.log(0.5) / math.log(0.75))
+    assert [depth.horizon.steps for depth in found.depths] == [math.inf, math.inf, 0]
     assert found.horizons[0].high == math.inf, "a bootstrap sample of b alone has no wrong step"
     stored = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert stored["horizons"][0]["high"] is None
+    assert [depth["horizon"]["steps"] for depth in stored["depths"]] == [None, None, 0]
     assert stored["matcher"] == "ui_s1@1"
 
 
