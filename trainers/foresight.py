@@ -21,6 +21,7 @@ and judge. Its weights and its exact terms could not be read: those here are CES
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -281,6 +282,7 @@ class ForesightCredit:
             for group in self.reward.groups(record.trajectory)
             if group.key.role in learning and (self._filter_std == _KEEP_ALL or not group.is_flat)
         ]
+        self._warn_of_a_silent_judge(groups, update)
         wanted = [row for group in found for row in group.estimator_rows]
         advantages = self._estimator(wanted, np.random.default_rng(update))
         sampled = [candidate.completion for group in found for candidate in group.candidates]
@@ -298,6 +300,24 @@ class ForesightCredit:
     def returns(self, trajectory: Trajectory, rewards: Sequence[StepReward]) -> list[float]:
         """The reward of each step: every state stands for itself."""
         return [reward.value for reward in rewards]
+
+    def _warn_of_a_silent_judge(self, groups: Sequence[ScoredGroup], update: int) -> None:
+        """Its term is left out where it cannot tell, which nobody would notice if it never can."""
+        planned = [
+            step.parts
+            for scored in groups
+            for episode in scored.rewards
+            for step in episode
+            if "planner_execution" in step.parts
+        ]
+        weight = self.reward.options.lambda_judge
+        if weight and planned and not any("planner_judge" in parts for parts in planned):
+            warnings.warn(
+                f"update {update}: the judge could not tell about all subgoals of any of {len(planned)} "
+                f"states, so that lambda_judge={weight} had no effect; a judge vlm must begin its answer with "
+                "yes or no",
+                stacklevel=2,
+            )
 
 
 def _mean_reward(groups: Sequence[StateGroup]) -> StepReward:

@@ -68,6 +68,12 @@ def _check_foresight(config: RLConfig, options: ForesightOptions, *, online: boo
             f"foresight:{given} tries actions and takes them back, and a recording goes one way only; leave "
             "it out, or train online on devices that can be restored"
         )
+    if config.reward != type(config).reward:
+        warnings.warn(
+            f"reward={config.reward} has no effect on 'foresight', which pays subgoals and actions itself; "
+            "its weights are options: foresight:lambda_format=…,lambda_execution=…",
+            stacklevel=4,
+        )
     for name in ("filter_solve_rate", "solved_reward", "replay_successes", "scale_informative"):
         if getattr(config, name):
             raise ConfigError(

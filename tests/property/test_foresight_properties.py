@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import warnings
 from collections import defaultdict
 
 import pytest
@@ -227,6 +228,22 @@ def test_who_was_not_judged_is_not_judged_bad() -> None:
     unreadable = step(0, (planned(0, measured={JUDGE: 1.0}), planned(1, readable=False), probes[0]))
     (group,) = groups_at(unreadable, JUDGED)
     assert [each.value for each in group.rewards] == pytest.approx([1.5, 0.0])
+
+
+def test_a_judge_that_never_tells_is_told_of() -> None:
+    probes = (acted(CandidateKind.PROBE, 0, 0, RIGHT), acted(CandidateKind.PROBE, 1, 0, ACTIONS[2]))
+    heard = {"measured": {JUDGE: 1.0}}
+    for silent, subgoals in (
+        (True, (planned(0), planned(1))),
+        (False, (planned(0, **heard), planned(1, **heard))),
+    ):
+        reward = ForesightReward(options=JUDGED, matcher=MATCHER)
+        credit = ForesightCredit(reward, get_schedule("simultaneous").roles, filter_std=0.0)
+        scored = [credit.score(group_of(trunk([step(0, (*subgoals, *probes))])))]
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert len(credit.rows(scored, update=3)) == 2
+        assert [f"{each.message}"[:28] for each in told] == ["update 3: the judge could no"] * silent
 
 
 def test_a_trunk_without_spread_for_those_who_learn_is_left_out() -> None:

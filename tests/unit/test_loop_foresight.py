@@ -16,10 +16,12 @@ from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole
+from trainers.algorithms import configured_algorithm
 from trainers.annotate import step_credits
 from trainers.config import OnExhausted, SemiOnlineConfig, SFTConfig
 from trainers.learner import Learner
 from trainers.metrics import read_metrics
+from trainers.requirements import check_algorithm
 from trainers.rows import Row
 from trainers.semi_online import train_semi_online
 from trainers.sft import train_sft
@@ -208,6 +210,12 @@ async def test_what_foresight_cannot_work_with_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         await train_semi_online(settings(model_dir, data, tmp_path / "run", **changes))
+
+
+def test_a_reward_that_foresight_does_not_pay_is_warned_of() -> None:
+    config = settings(Path("m"), Path("d"), Path("o"), reward="process:format=1")
+    with pytest.warns(UserWarning, match="reward=process:format=1 has no effect on 'foresight'"):
+        check_algorithm(config, configured_algorithm(config), online=False)
 
 
 @pytest.mark.parametrize(
