@@ -23,6 +23,7 @@ from gui_agent.agent import Agent, EpisodeContext
 from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
 from gui_agent.cli.config import option
 from gui_agent.cli.consent import TerminalConfirm, has_terminal
+from gui_agent.cli.default_model import with_default_model
 from gui_agent.cli.devices import open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.run_view import Heading, RunView, printable, view_for
@@ -116,7 +117,8 @@ class Run:
     pages, and so does leaving the site of the start page; docs/safety.md says what holds and what does not.
 
     Examples:
-        gui-agent run "turn on wifi" --model runs/quickstart/semi_online/model --recipe quickstart
+        gui-agent run "turn on wifi"
+        gui-agent run "turn on wifi" --model runs/mine/semi_online/model --recipe quickstart
         gui-agent run "Switch dark mode on" --device android:emulator-5554 --model Qwen/Qwen2.5-VL-7B-Instruct
         gui-agent run "Find the opening hours" --device browser:https://example.org/ \
             --endpoint http://127.0.0.1:8000/v1 --model UI-S1-7B --time-limit-s 300
@@ -136,7 +138,7 @@ class Run:
         seed: draws a virtual phone, and the noise of a sampling model.
         store: trajectory store that the episode is added to.
         json: print one JSON object at the end instead of lines.
-        agent: the model that acts.
+        agent: the model that acts; by default the one of the quickstart.
         guard: what it may not do unasked.
     """
 
@@ -173,15 +175,21 @@ class Run:
     def dry_run(self) -> int:
         """Check the task and the model's name; nothing is loaded, no device is touched."""
         errand = self._errand()
+        ready = self._with_model()
         if not self.expert:
-            self.agent.require_model()
+            ready.agent.require_model()
         self._guard(errand)
-        print(f"would run {errand.task.goal!r} with {self._agent_name()} on {errand.device}")
+        print(f"would run {errand.task.goal!r} with {ready._agent_name()} on {errand.device}")
         return 0
 
     def run(self) -> int:
         """Run the episode, store it, and say how it ended."""
-        return asyncio.run(self._run())
+        self._errand()  # a task that is none is told before a model that is missing
+        return asyncio.run(self._with_model()._run())
+
+    def _with_model(self) -> Run:
+        """The same run with the quickstart's model, if none is named."""
+        return self if self.expert else replace(self, agent=with_default_model(self.agent))
 
     def _errand(self) -> Errand:
         if not self.task:
@@ -321,7 +329,7 @@ class Run:
             on_step=on_step,
             should_stop=should_stop,
         )
-        return _without_interrupted_step(record, interrupted=agent.interrupted)
+        return _as_interrupted(record) if agent.interrupted else record
 
     def _report(self, trajectory: Trajectory, budget: Budget) -> int:
         code = run_exit(trajectory)
@@ -427,12 +435,18 @@ def _with_safety(record: EpisodeRecord, device: SafeDevice, budget: Budget) -> E
     return replace(record, trajectory=replace(trajectory, source={**trajectory.source, **said}))
 
 
-def _without_interrupted_step(record: EpisodeRecord, *, interrupted: bool) -> EpisodeRecord:
-    """Leave out a step that was cut short: it is no deed of the agent, and nothing was executed."""
+def _as_interrupted(record: EpisodeRecord) -> EpisodeRecord:
+    """What Ctrl-C leaves of an episode.
+
+    A step that was cut short is left out: it is no deed of the agent, and nothing was executed. Ctrl-C in
+    place of an answer holds an action back, but it is the person who ended the episode.
+    """
     trajectory = record.trajectory
-    if not interrupted or not trajectory.steps or trajectory.steps[-1].requested is not INTERRUPTED:
-        return record
-    return replace(record, trajectory=replace(trajectory, steps=trajectory.steps[:-1]))
+    if trajectory.steps and trajectory.steps[-1].requested is INTERRUPTED:
+        trajectory = replace(trajectory, steps=trajectory.steps[:-1])
+    if trajectory.stop is StopReason.SAFETY:
+        trajectory = replace(trajectory, stop=StopReason.USER)
+    return replace(record, trajectory=trajectory)
 
 
 class _CtrlC:

@@ -247,8 +247,13 @@ async def test_a_goal_on_a_virtual_phone_is_unscored_and_can_be_restored() -> No
     ],
 )
 def test_what_cannot_be_run_is_said_before_anything_starts(
-    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # a quickstart that was run here has a model
     assert main(["run", *words, "--store", str(tmp_path / "s")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
