@@ -1,0 +1,58 @@
+"""How many tasks of a suite a model does through the engine of the demo, nobody watching.
+
+    python -m benchmarks.demo_tasks --suite phone/quickstart --seed 1000020 [--model FOLDER --format FORMAT]
+
+One instance of every template; without --model, the model that `gui-agent demo` takes by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from devices.registry import resolve_suite
+from gui_agent.cli.agents import AgentOptions
+from gui_agent.cli.demo import Demo
+from gui_agent.demo.protocol import EpisodeEvent, Run
+
+
+async def measure(suite: str, seed: int, agent: AgentOptions, store: Path) -> list[EpisodeEvent]:
+    templates = resolve_suite(suite).templates
+    demo = Demo(task=f"{suite}:{templates[0]}:{seed}", agent=agent, store=store, preview_s=0.0)
+    async with demo.opened() as session:
+        session.desk.attended = False
+        for template in templates:
+            began_s = time.perf_counter()
+            await session.handle(Run(task=f"{suite}:{template}:{seed}"))
+            await session.ended()
+            ended = session.episodes[-1]
+            print(
+                f"{template:16} {ended.goal:32} {ended.verdict:8} {ended.stop:10} {ended.steps} steps, "
+                f"{time.perf_counter() - began_s:.1f} s",
+                flush=True,
+            )
+        return session.episodes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--suite", default="phone/quickstart")
+    parser.add_argument("--seed", type=int, default=1_000_020)
+    parser.add_argument("--model", default="")
+    parser.add_argument("--format", default="ui_s1")
+    parser.add_argument("--max-completion-length", type=int, default=512)
+    given = parser.parse_args()
+    agent = AgentOptions(
+        model=given.model, format=given.format, max_completion_length=given.max_completion_length
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        episodes = asyncio.run(measure(given.suite, given.seed, agent, Path(folder)))
+    done = sum(event.verdict == "success" and event.stop == "finished" for event in episodes)
+    print(f"{done} of {len(episodes)} tasks done")
+
+
+if __name__ == "__main__":
+    main()
