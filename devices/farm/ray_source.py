@@ -154,7 +154,7 @@ class RaySource(NodeSource):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self._ends_ray = True
         try:
-            self._ray.init(logging_level=logging.WARNING, log_to_driver=False)
+            self._ray.init(include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
         except Exception as error:  # Ray raises nothing narrower where its processes do not start
             raise DeviceError(
                 f"the Ray cluster {address or 'of this computer'!r} cannot be joined: {error}; this computer "
