@@ -6,15 +6,19 @@ Settings app, found on the screen.
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from devices.android import AndroidDevice, AndroidFactory, AndroidSettings
+from devices.androidworld import worker
 from devices.androidworld.catalogue import Catalogue
 from devices.androidworld.installation import find_installation
 from devices.androidworld.suite import AndroidWorldSuite, android_world_suite
@@ -23,6 +27,7 @@ from devices.farm.opening import farm_for
 from devices.phone.adb.control import PhoneControl
 from devices.phone.adb.farm import FarmSettings, PhoneFarm
 from devices.phone.adb.faults import Fault
+from devices.phone.adb.packages import Package
 from devices.phone.display import PHONE_DISPLAY
 from devices.registry import resolve_suite
 from gui_agent.actions import Click, Finish
@@ -159,6 +164,36 @@ def test_the_checkout_stays_as_it_is() -> None:
     assert not list(checkout.rglob("*_pb2.py"))
 
 
+DUMP: Final = """<?xml version='1.0' encoding='UTF-8'?><hierarchy rotation="0">
+<node class="android.widget.FrameLayout" package="com.android.settings" bounds="[0,0][100,200]">
+<node class="android.widget.EditText" text="Jane" focused="true" enabled="true" bounds="[5,6][70,80]"
+ resource-id="com.android.settings:id/name" content-desc="" package="com.android.settings"/>
+<node class="android.widget.Switch" content-desc="Wi-Fi" checkable="true" checked="true" bounds="none"/>
+</node></hierarchy>"""
+ELEMENTS: Final = """
+import json, sys
+import worker
+from android_world.env import representation_utils
+for one in representation_utils.forest_to_ui_elements(worker.forest_of(sys.argv[1])):
+    box = one.bbox_pixels
+    print(json.dumps([one.text, one.content_description, one.resource_name, one.is_checked, one.is_editable,
+                      one.is_focused, [box.x_min, box.y_min, box.x_max, box.y_max]]))
+"""
+
+
+def test_androidworld_reads_the_forest_of_a_dump() -> None:
+    """The layout around the two widgets has no name, so AndroidWorld leaves it out."""
+    installation = find_installation()
+    folders = os.pathsep.join([str(Path(worker.__file__).parent), str(installation.checkout or "")])
+    environment = {**os.environ, "PYTHONPATH": folders, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [str(installation.python), "-c", ELEMENTS, DUMP]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        ["Jane", None, "com.android.settings:id/name", False, True, True, [5, 6, 70, 80]],
+        [None, "Wi-Fi", None, True, False, False, [0, 0, 0, 0]],
+    ]
+
+
 # On phones
 
 
@@ -208,6 +243,19 @@ async def test_tasks_of_apps_that_are_not_there_are_refused(
             await device.reset(suite.task("SystemCopyToClipboard", 0))
         with pytest.raises(ConfigError, match=r"'clock' \(com.google.android.deskclock\).*Google APIs"):
             await device.reset(suite.task("ClockTimerEntry", 0))
+
+
+async def test_checks_that_read_the_screen_get_a_forest_and_a_picture(
+    suite: AndroidWorldSuite, farm: PhoneFarm, factory: AndroidFactory
+) -> None:
+    """The stand-ins for two apps are empty: their checks must come to a judgement, which is no."""
+    async with factory.lease() as device:
+        for name in ("com.google.android.deskclock", "com.google.android.contacts"):
+            farm.daemons[device.serial].android.added[name] = Package(name=name, activity=f"{name}.Main")
+        for task in ("ClockTimerEntry", "ClockStopWatchRunning", "ContactsNewContactDraft"):
+            await device.reset(suite.task(task, 0))
+            outcome = await device.check()
+            assert (outcome.verdict, outcome.progress) == (Verdict.FAILURE, 0.0), outcome.detail
 
 
 async def test_a_fault_during_a_check_is_no_verdict(
