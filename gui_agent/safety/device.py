@@ -216,6 +216,8 @@ class SafeDevice:
         return ActionResult(executed=None, error=f"held back ({reason}) by {verdict.sentence}", stop=stop)
 
     async def _where_it_led(self, action: Action, result: ActionResult) -> ActionResult:
+        if not (self.judge.bounds.apps or self.judge.bounds.sites):
+            return result  # everywhere is inside
         place = await self._place()
         verdict = self.secrets.masked(self.judge.judge_place(place))
         if verdict.decision is Decision.ALLOW:

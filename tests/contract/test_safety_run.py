@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import pty
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -148,6 +152,37 @@ def test_made_up_worlds_are_asked_about_only_on_demand(tmp_path: Path) -> None:
     assert "allow" not in {event["decision"] for event in last_episode(tmp_path / "s").source["safety"]}
     assert main(["run", *task, "--confirm", "deny"]) == RunExit.SAFETY
     assert main(["run", *task, "--deny", "deletion"]) == RunExit.SAFETY
+
+
+def test_a_person_at_a_terminal_says_yes_and_then_ctrl_c(tmp_path: Path) -> None:
+    template = next(name for name in phone_suite("quickstart").templates if "delete" in name)
+    words = ["run", "--task", f"phone/quickstart:{template}:1000000", "--expert", "--confirm", "ask"]
+    words += ["--store", str(tmp_path / "s")]
+    terminal, other_end = pty.openpty()
+    command = [sys.executable, "-m", "gui_agent.cli.main", *words]
+    with subprocess.Popen(command, stdin=other_end, stdout=other_end, stderr=other_end) as child:
+        os.close(other_end)
+        assert b"deletion" in read_until(terminal, b"[y]es, [n]o, [s]top?")
+        os.write(terminal, b"y\n")
+        assert b"which the dialog asks" in read_until(terminal, b"[y]es, [n]o, [s]top?")
+        child.send_signal(signal.SIGINT)
+        read_until(terminal, b"stopped by Ctrl-C")
+        with contextlib.suppress(OSError):  # the terminal of a program that has ended
+            while os.read(terminal, 4096):
+                pass
+        assert child.wait() == RunExit.USER
+    os.close(terminal)
+    trajectory = last_episode(tmp_path / "s")
+    assert trajectory.stop is StopReason.USER
+    assert [event["consent"] for event in trajectory.source["safety"]] == ["yes", "stop"]
+
+
+def read_until(terminal: int, words: bytes) -> bytes:
+    """What a terminal shows, up to these words."""
+    shown = b""
+    while words not in shown:
+        shown += os.read(terminal, 4096)
+    return shown
 
 
 def test_tokens_and_money_run_out(tmp_path: Path, endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
