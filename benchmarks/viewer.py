@@ -1,10 +1,13 @@
 """How fast the served viewer opens a large store, beside reading all of it.
 
-    python -m benchmarks.viewer [--episodes 5000] [--rounds 7] [--store FOLDER]
+    python -m benchmarks.viewer [--episodes 5000] [--candidates 24] [--rounds 7] [--store FOLDER]
 
 The store holds demonstrations on the virtual phone: some are recorded, the rest are copies under new ids, in
-commits of 64 episodes. `--store` takes one that is there. Pages are asked for over a socket, as a browser
-does, and the best of all rounds counts. The baseline is what a list costs that is made of whole episodes.
+commits of 64 episodes. `--candidates` gives every step so many samples of 100 prompt tokens, a third of them
+subgoals, a third probes, a third actions. `--store` takes a store that is there, or the folder of a training,
+whose rewards are then computed for every episode that is opened. Pages are asked for over a socket, as a
+browser does, and the best of all rounds counts, but for what happens once. The baseline is what a list costs
+that is made of whole episodes.
 """
 
 from __future__ import annotations
@@ -26,14 +29,18 @@ import uvicorn
 from devices.phone.device import PhoneFactory
 from devices.phone.suites import phone_suite
 from eval.live import training_tasks
+from gui_agent.agent import Candidate, CandidateKind, RoleCompletion
+from gui_agent.cli.folders import store_folder
 from gui_agent.cli.view import run_source
+from gui_agent.policy import AgentRole, Completion, FinishReason
 from gui_agent.viewer.app import create_viewer
 from gui_agent.viewer.listing import ListQuery
 from gui_agent.web.access import Access, Guard
 from trajectories.collect import collect_episodes, demonstrator_for, group_jobs
-from trajectories.records import EpisodeRecord
+from trajectories.records import EpisodeRecord, Step
 from trajectories.store import TrajectoryStore
 from trajectories.viewer.index import StoreIndex
+from trajectories.viewer.shown import action_label
 
 _RECORDED = 100
 _PER_COMMIT = 64
@@ -45,10 +52,45 @@ async def demonstrations() -> list[EpisodeRecord]:
     return [record async for record in collect_episodes(jobs, PhoneFactory(), demonstrator_for)]
 
 
-def fill(folder: Path, episodes: int) -> Path:
+def with_candidates(record: EpisodeRecord, number: int) -> EpisodeRecord:
+    """The episode with so many samples at every step."""
+    steps = tuple(
+        replace(step, candidates=tuple(candidate(step, place, number) for place in range(number)))
+        for step in record.trajectory.steps
+    )
+    return replace(record, trajectory=replace(record.trajectory, steps=steps))
+
+
+def candidate(step: Step, place: int, number: int) -> Candidate:
+    """A subgoal, a probe or an action, in this order."""
+    kind = list(CandidateKind)[place * 3 // number]
+    action = None if kind is CandidateKind.SUBGOAL else step.executed
+    text = f"tap {place}" if action is None else action_label(action)
+    completion = Completion(
+        prompt_token_ids=tuple(range(100)),
+        image_grids=((1, 16, 8),),
+        token_ids=(1, 2, 3, 4),
+        logprobs=(-0.5, -0.25, -0.125, -1.0),
+        text=text,
+        finish_reason=FinishReason.STOP,
+        policy_version=0,
+    )
+    role = AgentRole.PLANNER if kind is CandidateKind.SUBGOAL else AgentRole.ACTOR
+    pictures = () if step.screenshot_sha256 is None else (step.screenshot_sha256,)
+    return Candidate(
+        kind=kind,
+        completion=RoleCompletion(role=role, completion=completion, image_sha256s=pictures),
+        branch=0 if kind is CandidateKind.ACTION else place % (number // 3),
+        sample=place % (number // 3) if kind is CandidateKind.ACTION else 0,
+        subgoal="tap it",
+        action=action,
+    )
+
+
+def fill(folder: Path, episodes: int, candidates: int = 0) -> Path:
     """A store of so many episodes."""
     store = TrajectoryStore.create(folder)
-    source = cycle(asyncio.run(demonstrations()))
+    source = cycle([with_candidates(record, candidates) for record in asyncio.run(demonstrations())])
     for start in range(0, episodes, _PER_COMMIT):
         store.append(
             replace(
@@ -77,9 +119,10 @@ def best_ms(rounds: int, call: Callable[[], object]) -> float:
 
 def measure(folder: Path, rounds: int) -> None:
     """Print the times of the pages of a store."""
-    opened = best_ms(rounds, lambda: (TrajectoryStore.open(folder), StoreIndex(folder)))
-    baseline = best_ms(min(rounds, 2), lambda: list(TrajectoryStore.open(folder)))
-    entries = StoreIndex(folder).refresh().entries
+    store = store_folder(folder)
+    opened = best_ms(rounds, lambda: (TrajectoryStore.open(store), StoreIndex(store)))
+    baseline = best_ms(1, lambda: list(TrajectoryStore.open(store)))
+    entries = StoreIndex(store).refresh().entries
     steps = sum(entry.num_steps for entry in entries)
     print(f"{len(entries)} episodes, {steps} steps")
     print(f"  open store and list               {opened:8.1f} ms")
@@ -103,6 +146,9 @@ def measure(folder: Path, rounds: int) -> None:
         began = time.perf_counter()
         client.get(f"{base}/?token={access.token}").raise_for_status()
         print(f"  very first page                   {(time.perf_counter() - began) * 1000:8.1f} ms")
+        began = time.perf_counter()
+        client.get(pages["an episode"]).raise_for_status()
+        print(f"  the first episode                 {(time.perf_counter() - began) * 1000:8.1f} ms")
         for name, path in pages.items():
             took = best_ms(rounds, lambda path=path: client.get(path).raise_for_status())  # type: ignore[misc]
             print(f"  {name:32}  {took:8.1f} ms")
@@ -115,6 +161,7 @@ def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=5000)
+    parser.add_argument("--candidates", type=int, default=0, help="a multiple of 3")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--store", type=Path)
     given = parser.parse_args()
@@ -122,7 +169,7 @@ def main() -> None:
         measure(given.store, given.rounds)
         return
     with tempfile.TemporaryDirectory() as folder:
-        measure(fill(Path(folder) / "store", given.episodes), given.rounds)
+        measure(fill(Path(folder) / "store", given.episodes, given.candidates), given.rounds)
 
 
 if __name__ == "__main__":

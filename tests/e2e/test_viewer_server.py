@@ -498,12 +498,17 @@ def test_the_address_is_printed_once(runs: tuple[Path, Path], monkeypatch: pytes
     """The command itself, but for the waiting: it prints an address that opens the list."""
     printed: list[str] = []
 
-    def answer(self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+    async def answer(self: uvicorn.Server, sockets: list[socket.socket]) -> None:
         printed.append(str(sockets[0].getsockname()))
 
-    monkeypatch.setattr(uvicorn.Server, "run", answer)
+    monkeypatch.setattr(uvicorn.Server, "serve", answer)
     output: list[str] = []
     monkeypatch.setattr("builtins.print", lambda *words, **_: output.append(" ".join(map(str, words))))
-    assert main(["view", str(runs[0]), "--serve"]) == 0
+    codes: list[int] = []
+    # In a thread of its own: the browser of other tests keeps an event loop in this one.
+    thread = threading.Thread(target=lambda: codes.append(main(["view", str(runs[0]), "--serve"])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
     assert len(printed) == 1
     assert re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}$", output[0])
