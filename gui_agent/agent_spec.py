@@ -63,15 +63,21 @@ class AgentSpec:
         """Look the formats up, so that a wrong name is told before a model is loaded.
 
         Raises:
-            ConfigError: a format is unknown, or a planner's format is given to an agent without planner.
+            ConfigError: a format is unknown, or what is for a planner or its actor is given to a flat agent.
         """
         get_format(self.format)
         if self.kind is AgentKind.HIERARCHICAL:
             self.get_planner_format()
-        elif self.planner_format:
+            return
+        if self.planner_format:
             raise ConfigError(
                 f"planner_format is {self.planner_format!r}, but a flat agent has no planner; "
-                "say --agent hierarchical, or leave it away"
+                "say --agent hierarchical, or leave it out"
+            )
+        if self.actor_history >= 0:
+            raise ConfigError(
+                f"actor_history is {self.actor_history}, but a flat agent has no actor beside a planner; say "
+                "--agent hierarchical, or choose what a flat agent remembers by its format's options"
             )
 
     def get_planner_format(self) -> PlannerFormat:

@@ -363,7 +363,7 @@ class RLConfig(LearnerConfig):
         if self.agent is AgentKind.FLAT:
             raise ConfigError(
                 f"schedule is {self.schedule!r}, but a flat agent has one role; say --agent hierarchical, or "
-                "leave the schedule away"
+                "leave the schedule out"
             )
         if not schedule.frozen and self.frozen_roles:
             raise ConfigError(

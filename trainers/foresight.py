@@ -314,8 +314,8 @@ class ForesightCredit:
         if weight and planned and not any("planner_judge" in parts for parts in planned):
             warnings.warn(
                 f"update {update}: the judge could not tell about all subgoals of any of {len(planned)} "
-                f"states, so that lambda_judge={weight} had no effect; a judge vlm must begin its answer with "
-                "yes or no",
+                f"states, so that lambda_judge={weight} had no effect; a judge vlm must begin its answer "
+                "with yes or no",
                 stacklevel=2,
             )
 

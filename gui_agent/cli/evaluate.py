@@ -153,14 +153,16 @@ class EvalRun:
         self._check_inputs()
         in_step = answer_at_once(self.devices, self.suite)
         async with open_policy(self.agent, lock_step=in_step) as policy:
+            # First, because devices without experts or recordings without labels refuse an oracle.
+            oracles = {
+                oracle.value: await self._sections(
+                    policy, agent_with_oracle(oracle, self.agent.spec, policy), oracle=oracle
+                )
+                for oracle in dict.fromkeys(self.oracle)
+            }
             report |= await self._sections(policy, agents_for(policy, self.agent))
-            if self.oracle:
-                report["oracles"] = {
-                    oracle.value: await self._sections(
-                        policy, agent_with_oracle(oracle, self.agent.spec, policy), oracle=oracle
-                    )
-                    for oracle in dict.fromkeys(self.oracle)
-                }
+            if oracles:
+                report["oracles"] = oracles
                 self._compare(report)
         report |= {"cpu_s": round(watch.cpu_s, 2), "wall_s": round(watch.wall_s, 2)}
         if has_horizon(report):
@@ -241,7 +243,7 @@ class EvalRun:
         if recorded and not trajectories:
             raise DataError(
                 f"all {len(recorded)} trajectories of {data} begin like one of training_data, so nothing is "
-                "held out; give other recordings, or leave training_data away"
+                "held out; give other recordings, or leave training_data out"
             )
         if oracle or self.agent.kind is AgentKind.HIERARCHICAL:
             trajectories = [with_subgoals(trajectory, self.subgoals) for trajectory in trajectories]

@@ -20,6 +20,7 @@ ROLES_FILE: Final = "roles.json"
 PLANNER_ADAPTER: Final = "planner"
 ACTOR_ADAPTER: Final = "actor"
 ROLE_ADAPTERS: Final = (PLANNER_ADAPTER, ACTOR_ADAPTER)
+_EXPECTED: Final = 'train again, or write {"base_model": "…", "adapters": ["planner", "actor"]}'
 _ADAPTER_OF_ROLE: Final = {
     AgentRole.PLANNER: PLANNER_ADAPTER,
     AgentRole.ACTOR: ACTOR_ADAPTER,
@@ -53,19 +54,18 @@ class RoleFolder:
         """What a folder says; None if it is no role folder.
 
         Raises:
-            ConfigError: `roles.json` is damaged, or an adapter is missing.
+            ConfigError: `roles.json` is damaged, or names no planner or no actor.
         """
         path = Path(folder) / ROLES_FILE
         if not path.is_file():
             return None
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            base, names = str(data["base_model"]), [str(name) for name in data["adapters"]]
+            base, names = str(data["base_model"]), tuple(data["adapters"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{path} cannot be read ({error!r}); train again, or write "
-                '{"base_model": "…", "adapters": ["planner", "actor"]}'
-            ) from error
+            raise ConfigError(f"{path} cannot be read ({error!r}); {_EXPECTED}") from error
+        if not set(ROLE_ADAPTERS) <= set(names):  # the one that is there would speak for both
+            raise ConfigError(f"{path} names the adapters {data['adapters']!r}; {_EXPECTED}")
         beside = path.parent / base
         return cls(
             base_model=str(beside) if beside.is_dir() else base,

@@ -261,6 +261,8 @@ def test_recordings_of_a_planner_name_only_what_it_asked_for() -> None:
 def test_what_has_no_effect_is_refused() -> None:
     with pytest.raises(ConfigError, match="flat agent has no planner"):
         AgentSpec(planner_format="hi_agent").check()
+    with pytest.raises(ConfigError, match="flat agent has no actor"):
+        AgentSpec(actor_history=0).check()
     with pytest.raises(ConfigError, match="hi_agent"):
         AgentSpec(kind=AgentKind.HIERARCHICAL, planner_format="hiagent").check()
     with pytest.raises(ConfigError, match="actor_history"):

@@ -85,15 +85,16 @@ def single(base: Path, both: Path, role: AgentRole) -> VisionLanguageModel:
 SHOTS = [Screenshot.from_image(Image.new("RGB", (56, 56), color)) for color in ("red", "green")]
 
 
-def prompt(number: int, role: AgentRole) -> Prompt:
-    text = TextPart(text=f"{role.value} tap the red button" * (1 + number))
+def prompt(number: int) -> Prompt:
+    """The same for both roles, so that keys and values of one would be found by the other."""
+    text = TextPart(text="tap the red button" * (1 + number))
     return (Message(role=Role.USER, parts=(ImagePart(screenshot=SHOTS[number % 2]), text)),)
 
 
 def requests(*roles: AgentRole) -> list[SampleRequest]:
     return [
         SampleRequest(
-            prompt=prompt(number, role),
+            prompt=prompt(number),
             n=2,
             params=SamplingParams(max_new_tokens=5),
             key=SampleKey(seed=0, update=0, episode=f"e{number}", step=0, role=role.value),
@@ -131,6 +132,7 @@ def roles_policy(model: VisionLanguageModel) -> TransformersPolicy:
 def test_a_mixed_batch_samples_what_two_models_sample(base: Path, both: Path) -> None:
     policy = roles_policy(load_model(both))
     mixed = sampled_rows(policy, requests(*ROLES))
+    assert policy.counters.images_encoded == len(SHOTS)  # once for both roles
     policy.close()
     for role in ROLES:
         alone = TransformersPolicy(single(base, both, role))
@@ -157,7 +159,7 @@ def test_training_reads_what_two_models_read(base: Path, both: Path) -> None:
     metrics = learner.update(rows, {shot.sha256: shot for shot in SHOTS})
     assert metrics["sampling/sampling_logp_difference/max"] < 1e-5
     alone = {role: single(base, both, role) for role in ROLES}
-    (batch,) = plan_steps(rows, rows_per_step=100, budget=TokenBudget(max_tokens=300), seed=0)
+    (batch,) = plan_steps(rows, rows_per_step=100, budget=TokenBudget(max_tokens=150), seed=0)
     assert len(batch.micro_batches) > 2
     screenshots = {shot.sha256: shot for shot in SHOTS}
     for micro in batch.micro_batches:
@@ -182,6 +184,11 @@ def test_a_role_folder_survives_a_move_with_its_base(base: Path, both: Path, tmp
     (tmp_path / "x" / "y" / "both" / "roles.json").write_text("{}")
     with pytest.raises(ConfigError, match="base_model"):
         load_model(tmp_path / "x" / "y" / "both")
+    for names in (["planner"], "planner"):
+        lone = json.dumps({"base_model": "../../base", "adapters": names})
+        (tmp_path / "x" / "y" / "both" / "roles.json").write_text(lone)
+        with pytest.raises(ConfigError, match=r'names the adapters .*planner.* "adapters": .*"actor"'):
+            load_model(tmp_path / "x" / "y" / "both")
 
 
 def test_trained_role_adapters_are_learnt_on_and_are_their_own_reference(both: Path) -> None:
