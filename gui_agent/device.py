@@ -141,6 +141,16 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class JudgedAtEnd(Protocol):
+    """A task whose check disturbs the world, as opening an app does: it is asked once, at the end."""
+
+    @property
+    def judged_at_end(self) -> bool:
+        """Whether that is so of this instance."""
+        ...
+
+
 EVALUATION_SEED_START: Final = 1_000_000
 """Instances with seeds below are for training, those from here on for evaluation."""
 

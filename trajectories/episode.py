@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from gui_agent.actions import Action, Finish
 from gui_agent.agent import Agent, Decision, EpisodeContext
-from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task, Verdict
+from gui_agent.device import ActionResult, Device, JudgedAtEnd, Outcome, StopReason, Task, Verdict
 from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Observation, Screenshot, UiElement
 from trajectories.records import EpisodeRecord, Step, StepTimings, Trajectory
@@ -89,7 +89,8 @@ async def run_episode(
         time_limit_s: no step begins later than this many seconds after the reset began.
         suite, group_id, split, policy_name, device_name, source: labels, stored as given.
         record_elements: keep the labelled widgets of every screen.
-        track_progress: ask the task's check after every step; turn off where checking is slow.
+        track_progress: ask the task's check after every step; turn off where checking is slow. Tasks whose
+            check disturbs the world (`JudgedAtEnd`) are asked at the end alone.
         observe_end: look once more after the last step, so that its effect is known.
         on_step: called after every step, for live views.
         should_stop: asked before every step; true ends the episode with `StopReason.USER`, a reason with
@@ -103,7 +104,8 @@ async def run_episode(
         ConfigError: the task begins in the middle and the agent cannot take over a history.
         PolicyError: the model failed.
     """
-    episode = _Episode(record_elements=record_elements, track_progress=track_progress)
+    disturbs = isinstance(task, JudgedAtEnd) and task.judged_at_end
+    episode = _Episode(record_elements=record_elements, track_progress=track_progress and not disturbs)
     limit = task.max_steps if max_steps is None else max_steps
     started = time.perf_counter()
     deadline = None if time_limit_s is None else started + time_limit_s
@@ -116,10 +118,13 @@ async def run_episode(
         agent.start(context)
         episode.preload(agent, task)
         stop = await episode.run(device, agent, limit, deadline, on_step, should_stop)
+        looks = observe_end and stop not in _NOTHING_FOLLOWS
+        if looks and disturbs:
+            final = await _last_look(device)
         outcome = await device.check()
         episode.settle(outcome.progress)
         wall_s = time.perf_counter() - started
-        if observe_end and stop not in _NOTHING_FOLLOWS:
+        if looks and not disturbs:
             final = await _last_look(device)
     except DeviceError as error:
         fault = f"{type(error).__name__}: {error}"

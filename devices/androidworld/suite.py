@@ -78,6 +78,11 @@ class AndroidWorldTask:
         """World, class and seed, whatever part of the world was asked for."""
         return f"{WORLD}/{self.template}/{self.seed}"
 
+    @property
+    def judged_at_end(self) -> bool:
+        """Yes: some checks open apps, press keys or close what they read."""
+        return True
+
     async def set_up(self, device: AndroidDevice) -> None:
         """Let AndroidWorld bring the phone to the start of the task.
 

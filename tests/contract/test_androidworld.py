@@ -28,10 +28,13 @@ from devices.phone.adb.faults import Fault
 from devices.phone.device import PhoneDevice
 from devices.phone.suites import phone_suite
 from devices.registry import resolve_suite
-from gui_agent.actions import Answer
+from gui_agent.actions import Action, Answer, Finish, Wait
+from gui_agent.agent import Decision, EpisodeContext
 from gui_agent.cli.main import ExitCode, main
-from gui_agent.device import Verdict
+from gui_agent.device import ActionResult, Verdict
 from gui_agent.errors import ConfigError, DependencyError, DeviceError, DeviceTimeoutError
+from gui_agent.observation import Observation
+from trajectories.episode import run_episode
 
 FAST = AndroidSettings(timeout_s=3.0, settle_timeout_s=0.0, prepare=False)
 REGISTRY = """
@@ -108,6 +111,14 @@ class Survives(Task):
         return 0.0
 
 
+class Disturbs(Task):
+    # It counts its checks, and opens an app for each.
+    def is_successful(self, env):
+        adb(env, "settings put global checks $(settings get global checks)1")
+        adb(env, "am start -a android.settings.SETTINGS")
+        return 1.0
+
+
 class Sleeps(Task):
     def is_successful(self, env):
         time.sleep(60)
@@ -127,7 +138,7 @@ class Drifts(Task):
     goal = property(lambda self: str(time.monotonic_ns()))
 
 
-KINDS = [WifiOn, Half, Says, CheckRaises, SetUpRaises, Survives, Sleeps, Dies, NoApp, Drifts]
+KINDS = [WifiOn, Half, Says, CheckRaises, SetUpRaises, Survives, Disturbs, Sleeps, Dies, NoApp, Drifts]
 
 
 def get_families():
@@ -236,7 +247,7 @@ def test_families_apps_names_and_patterns_choose_tasks(suite: AndroidWorldSuite)
     def chosen(names: str) -> tuple[str, ...]:
         return tuple(select(names, suite.catalogue, suite.sessions).templates)
 
-    assert len(suite.templates) == 10
+    assert len(suite.templates) == 11
     assert chosen("talking") == ("Says",)
     assert chosen("camera") == ("NoApp",)
     assert chosen("Half, *Raises") == ("Half", "CheckRaises", "SetUpRaises")
@@ -348,6 +359,34 @@ async def test_what_the_agent_answers_reaches_the_check(
         assert (await device.check()).verdict is Verdict.SUCCESS
         await device.reset(suite.task("Says", 0))
         assert (await device.check()).verdict is Verdict.FAILURE
+
+
+class Waiter:
+    """An agent that waits twice."""
+
+    def start(self, context: EpisodeContext) -> None:
+        self.left: list[Action] = [Finish(), Wait(duration_s=0.0), Wait(duration_s=0.0)]
+
+    async def decide(self, observation: Observation) -> Decision:
+        return Decision(action=self.left.pop())
+
+    async def record(self, result: ActionResult) -> None:
+        pass
+
+
+async def test_an_episode_is_judged_once_after_the_last_look(
+    suite: AndroidWorldSuite, phone: tuple[Android, AndroidFactory]
+) -> None:
+    android, factory = phone
+    context = EpisodeContext(goal="", episode_id="one")
+    async with factory.lease() as device:
+        record = await run_episode(device, Waiter(), suite.task("Disturbs", 0), context=context)
+        assert (await device.observe()).foreground_app == "com.android.settings"
+    assert android.setting("global", "checks") == "null1"
+    assert record.trajectory.outcome.verdict is Verdict.SUCCESS
+    assert [step.progress for step in record.trajectory.steps] == [None, None, 1.0]
+    assert len({step.screenshot_sha256 for step in record.trajectory.steps}) == 1
+    assert record.trajectory.final_screenshot_sha256 == record.trajectory.steps[0].screenshot_sha256
 
 
 async def test_a_check_that_raises_is_unscored(
