@@ -14,7 +14,9 @@ from gui_agent.safety.scene import Scene, Target
 
 _MOST_TEXTS_OF_A_WIDGET: Final = 6
 _MOST_TEXTS_OF_A_DIALOG: Final = 16
-_CANVASES: Final = ("SurfaceView", "TextureView", "GLSurfaceView", "UnityPlayer", "FlutterView", "WebView")
+_CANVASES: Final = ("SurfaceView", "TextureView", "UnityPlayer")
+_WORLDS: Final = ("WebView", "FlutterView")
+"""Widgets that draw others by themselves; they tell them, or the whole of them is unknown."""
 
 
 def tree_scene(
@@ -31,7 +33,8 @@ def tree_scene(
     if not tree.known:
         return Scene(place=place, opens=opens, missing=tree.missing)
     hit = tuple(target for point in points for target in _hit(tree.nodes, *point))
-    focused = next((node for node in tree.nodes if node.focused), None)
+    # A page in an app has the focus as well as the field in it.
+    focused = tree.focused_field() or next((node for node in tree.nodes if node.focused), None)
     texts = tuple(dict.fromkeys(filter(None, (node.text or node.description for node in tree.nodes))))
     return Scene(
         place=place,
@@ -51,13 +54,17 @@ def _hit(nodes: Sequence[UiNode], x: int, y: int) -> list[Target]:
     """
     under = [node for node in nodes if node.box is not None and node.box.contains(x, y)]
     clickable = [node for node in under if node.clickable]
+    # Of nodes of equal size the later one is the child.
+    inmost = min(reversed(under), key=_area_px, default=None)
+    unknown = [] if inmost is None or not _is_opaque(inmost, nodes) else [_target(inmost, opaque=True)]
     if not clickable:
         under.sort(key=_area_px)
-        return [_target(node) for node in [*filter(_named, under), *under][:1]]
+        return [*unknown, *(_target(node) for node in [*filter(_named, under), *under][:1])]
     reached = dict.fromkeys((clickable[-1], min(clickable, key=_area_px)))
     largest_px = max(map(_area_px, reached))
     inner = [node for node in under if _named(node) and not node.clickable and _area_px(node) < largest_px]
     return [
+        *unknown,
         *(_target(node) for node in inner),
         *(_target(node, also=[] if _named(node) else _texts_on(node, nodes)) for node in reached),
     ]
@@ -92,15 +99,23 @@ def _buttons(nodes: Sequence[UiNode]) -> tuple[Target, ...]:
     )
 
 
-def _target(node: UiNode, *, also: Sequence[str] = ()) -> Target:
+def _is_opaque(node: UiNode, nodes: Sequence[UiNode]) -> bool:
     kind = node.kind.rpartition(".")[2]
+    if node.text or node.description:
+        return False
+    if kind.endswith(_WORLDS):
+        return not any(other is not node and _named(other) and _inside(other, node) for other in nodes)
+    return kind.endswith(_CANVASES)
+
+
+def _target(node: UiNode, *, also: Sequence[str] = (), opaque: bool = False) -> Target:
     return Target(
         labels=tuple(dict.fromkeys(filter(None, (node.text, node.description, *also)))),
         identifier=node.resource,
         role=node.role,
         app=node.package,
         password=node.password,
-        opaque=any(kind.endswith(canvas) for canvas in _CANVASES) and not (node.text or node.description),
+        opaque=opaque,
     )
 
 
