@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from devices.registry import resolve_suite
@@ -19,8 +20,9 @@ from gui_agent.cli.demo import Demo
 from gui_agent.demo.protocol import EpisodeEvent, Run
 
 
-async def measure(suite: str, seed: int, agent: AgentOptions, store: Path) -> list[EpisodeEvent]:
-    templates = resolve_suite(suite).templates
+async def measure(
+    suite: str, templates: Sequence[str], seed: int, agent: AgentOptions, store: Path
+) -> list[EpisodeEvent]:
     demo = Demo(task=f"{suite}:{templates[0]}:{seed}", agent=agent, store=store, preview_s=0.0)
     async with demo.opened() as session:
         session.desk.attended = False
@@ -40,6 +42,7 @@ async def measure(suite: str, seed: int, agent: AgentOptions, store: Path) -> li
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", default="phone/quickstart")
+    parser.add_argument("--templates", nargs="*", help="all by default")
     parser.add_argument("--seed", type=int, default=1_000_020)
     parser.add_argument("--model", default="")
     parser.add_argument("--format", default="ui_s1")
@@ -48,8 +51,9 @@ def main() -> None:
     agent = AgentOptions(
         model=given.model, format=given.format, max_completion_length=given.max_completion_length
     )
+    templates = given.templates or resolve_suite(given.suite).templates
     with tempfile.TemporaryDirectory() as folder:
-        episodes = asyncio.run(measure(given.suite, given.seed, agent, Path(folder)))
+        episodes = asyncio.run(measure(given.suite, templates, given.seed, agent, Path(folder)))
     done = sum(event.verdict == "success" and event.stop == "finished" for event in episodes)
     print(f"{done} of {len(episodes)} tasks done")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Final
 
-from gui_agent.actions import Action, Click, DoubleClick, LongPress, ParseError, action_points
+from gui_agent.actions import Action, Click, DoubleClick, LongPress, ParseError, Wait, action_points
 from gui_agent.agent import Agent, DemonstratorAgent, Steerable
 from gui_agent.demo.desk import HumanAct
 from gui_agent.demo.marks import Mark
@@ -23,6 +25,9 @@ from gui_agent.device import (
 from gui_agent.interruption import INTERRUPTED
 from gui_agent.observation import Box, Observation
 
+HIDDEN: Final = NoticeEvent(
+    level="info", code="hidden", text="this window hides its content from captures, so the picture is black"
+)
 _POINTED = (Click, DoubleClick, LongPress)
 
 
@@ -66,7 +71,10 @@ class DirectedDevice:
         """Look, and show what is seen."""
         async with self._lock:
             self._observation = await self._inner.observe()
+        was_hidden = self._scene.feed.hidden
         self._scene.feed.show(self._observation)
+        if self._observation.secure and not was_hidden:
+            self._scene.tell(HIDDEN)
         return self._observation
 
     async def execute(self, action: Action | ParseError) -> ActionResult:
@@ -100,7 +108,27 @@ class DirectedDevice:
         await self._remember()
         self._scene.taken += 1
         async with self._lock:
+            if isinstance(action, Wait):
+                return await self._wait(action)
             return await self._inner.execute(action)
+
+    async def _wait(self, action: Wait) -> ActionResult:
+        """Waiting can be cut short without harm; a gesture is never left half done."""
+        desk = self._scene.desk
+        waiting = asyncio.ensure_future(self._inner.execute(action))
+        try:
+            while not waiting.done() and not desk.stopping:
+                change = asyncio.ensure_future(desk.changed())
+                try:
+                    await asyncio.wait({waiting, change}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    change.cancel()
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        if waiting.cancelled():
+            return ActionResult(executed=None, error="stopped while waiting")
+        return waiting.result()
 
     async def _perform_human(self, act: HumanAct) -> ActionResult:
         result = await self._perform(act.action)

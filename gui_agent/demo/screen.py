@@ -19,17 +19,19 @@ class ScreenFeed:
 
     Attributes:
         newest: the last one, or None before the first look.
+        hidden: the window that was seen last does not let itself be captured: its picture is black.
     """
 
     def __init__(self) -> None:
         """Nothing was seen yet."""
         self.newest: Frame | None = None
+        self.hidden = False
         self._recent: OrderedDict[int, str] = OrderedDict()
         self._changed = asyncio.Event()
 
     def show(self, observation: Observation) -> Frame:
         """Take in a look at the device; a screen like the one before keeps its number."""
-        screenshot = observation.screenshot
+        screenshot, self.hidden = observation.screenshot, observation.secure
         if self.newest is not None and self.newest.screenshot.sha256 == screenshot.sha256:
             return self.newest
         number = 1 if self.newest is None else self.newest.number + 1

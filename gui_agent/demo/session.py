@@ -18,7 +18,7 @@ from typing import Final, Self, assert_never
 from gui_agent.actions import Action, TypeText, Wait, action_type_name
 from gui_agent.agent import Steerable
 from gui_agent.demo.desk import Answer, Approved, Desk, Edited, HumanAct, Rejected
-from gui_agent.demo.directed_device import can_undo
+from gui_agent.demo.directed_device import HIDDEN, can_undo
 from gui_agent.demo.episode import DirectedEpisode, episode_event
 from gui_agent.demo.export import export_episodes
 from gui_agent.demo.protocol import (
@@ -107,6 +107,8 @@ class DemoSession:
         self._pictures: dict[str, Screenshot] = {}
         self._checked: dict[str, Outcome] = {}
         self._blind = False
+        self._can_undo = self._can_hint = False
+        self._actions: tuple[str, ...] = ()
 
     # Beginning and end
 
@@ -159,6 +161,9 @@ class DemoSession:
             await device.reset(self.world.home)
             self.feed.show(await device.observe())
             await device.preview(Wait())  # rules are read once; the first action is not to wait for that
+            agent = self.world.agent_for(leased)
+            self._can_undo, self._can_hint = can_undo(leased, agent), isinstance(agent, Steerable)
+            self._actions = tuple(sorted(map(action_type_name, leased.action_space)))
             self._lease = opening.pop_all()
             self._device = device
 
@@ -184,16 +189,13 @@ class DemoSession:
 
     def hello(self, client: int) -> HelloEvent:
         """What a page is told first."""
-        device = None if self._device is None else self._device.device
-        agent = None if device is None else self.world.agent_for(device)
-        actions = frozenset() if device is None else device.action_space
         return HelloEvent(
             client=client,
             device=self.world.device,
             agent=self.world.agent,
-            can_undo=device is not None and agent is not None and can_undo(device, agent),
-            can_hint=isinstance(agent, Steerable),
-            actions=tuple(sorted(map(action_type_name, actions))),
+            can_undo=self._can_undo,
+            can_hint=self._can_hint,
+            actions=self._actions,
             task=self.world.task,
             examples=self.world.examples,
             poll_interval_s=self.settings.poll_interval_s,
@@ -274,7 +276,7 @@ class DemoSession:
             case SetMode(mode=mode):
                 desk.mode = mode
             case SetOutcome():
-                self._judge(command)
+                await self._judge(command)
             case Export(episodes=episodes):
                 await self._export(episodes)
             case Reconnect():
@@ -474,7 +476,7 @@ class DemoSession:
         self.episodes.append(event)
         self.tell(event)
 
-    def _judge(self, command: SetOutcome) -> None:
+    async def _judge(self, command: SetOutcome) -> None:
         place = next(
             (i for i, event in enumerate(self.episodes) if event.episode_id == command.episode_id), None
         )
@@ -483,7 +485,7 @@ class DemoSession:
         if command.verdict not in list(Verdict):
             raise ProtocolError("verdict must be success, failure or unscored", code="bad_value")
         outcome = _voted(self._checked[command.episode_id], Verdict(command.verdict))
-        self.store.judge(command.episode_id, outcome)
+        await asyncio.to_thread(self.store.judge, command.episode_id, outcome)
         verdict, detail = outcome.verdict, outcome.detail
         self.episodes[place] = replace(self.episodes[place], verdict=verdict.value, detail=detail)
         self.tell(self.episodes[place])
@@ -523,6 +525,7 @@ class DemoSession:
             except DeviceError as error:
                 self._fault(error)
                 return
+        self._blind = False
         self._enter(Phase.IDLE)
         self._notice("info", "device", f"{self.world.device} is back")
 
@@ -538,15 +541,20 @@ class DemoSession:
                 await self._look(device)
 
     async def _look(self, device: SafeDevice) -> None:
+        was_hidden = self.feed.hidden
         try:
             self.feed.show(await device.observe())
-            self._blind = False
-        except CaptureError as error:
+        except DeviceError as error:
             if not self._blind:
                 self._blind = True
-                self._notice("warning", "no_picture", f"no picture of the screen: {error}")
-        except DeviceError as error:
-            self._fault(error)
+                if isinstance(error, CaptureError):
+                    self._notice("warning", "no_picture", f"no picture of the screen: {error}")
+                else:
+                    self._fault(error)
+            return
+        self._blind = False
+        if self.feed.hidden and not was_hidden:
+            self.tell(HIDDEN)
 
 
 def _voted(checked: Outcome, verdict: Verdict) -> Outcome:
