@@ -232,11 +232,8 @@ def test_who_was_not_judged_is_not_judged_bad() -> None:
 
 def test_a_judge_that_never_tells_is_told_of() -> None:
     probes = (acted(CandidateKind.PROBE, 0, 0, RIGHT), acted(CandidateKind.PROBE, 1, 0, ACTIONS[2]))
-    heard = {"measured": {JUDGE: 1.0}}
-    for silent, subgoals in (
-        (True, (planned(0), planned(1))),
-        (False, (planned(0, **heard), planned(1, **heard))),
-    ):
+    for silent, said in ((True, {}), (False, {JUDGE: 1.0})):
+        subgoals = (planned(0, measured=said), planned(1, measured=said))
         reward = ForesightReward(options=JUDGED, matcher=MATCHER)
         credit = ForesightCredit(reward, get_schedule("simultaneous").roles, filter_std=0.0)
         scored = [credit.score(group_of(trunk([step(0, (*subgoals, *probes))])))]
