@@ -115,8 +115,8 @@ class TimedPhone(PhoneDevice):
 Change = Callable[[int], Awaitable[None]]
 
 
-async def measure(changes: int, poll_ms: int) -> dict[str, Latency]:
-    """All three ways, `changes` of each."""
+async def measure(changes: int, poll_ms: int, *, rounds: int = _ROUNDS) -> dict[str, Latency]:
+    """All three ways, `changes` of each, in turns of some each."""
     phone = TimedPhone(PHONE_DISPLAY)
     found: dict[str, list[float]] = {"live": [], "by itself": [], "polling": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -136,10 +136,10 @@ async def measure(changes: int, poll_ms: int) -> dict[str, Latency]:
                     await page.goto(f"{base}/polling")
                 return page
 
-            for _ in range(_ROUNDS):
+            for _ in range(rounds):
                 for way, make in (("live", act), ("by itself", change), ("polling", change)):
                     page = await page_of(way)
-                    found[way] += await _changes(page, phone, make, -(-changes // _ROUNDS))
+                    found[way] += await _changes(page, phone, make, -(-changes // rounds))
                     await page.close()
     return {way: Latency.of(seconds) for way, seconds in found.items()}
 
