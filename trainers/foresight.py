@@ -257,7 +257,10 @@ class ForesightCredit:
         self._filter_std = filter_std
 
     def score(self, group: Group) -> ScoredGroup:
-        """Reward every candidate; the reward of a step is the mean over its groups, role by role."""
+        """Reward every candidate; a step is worth the sum of the mean rewards of its groups.
+
+        0 stands for a state at which nobody was compared: the planner rests, and its subgoal was none.
+        """
         rewards, deviations = [], [0.0]
         for record in group.records:
             trajectory = record.trajectory
@@ -321,7 +324,7 @@ class ForesightCredit:
 
 
 def _mean_reward(groups: Sequence[StateGroup]) -> StepReward:
-    """Means over the candidates of a state, under names such as `planner_execution`."""
+    """Means over the candidates of a state, under names such as `planner_execution`; added up over roles."""
     parts = {
         f"{group.key.role.value}_{name}": statistics.fmean(
             reward.parts.get(name, 0.0) for reward in group.rewards

@@ -81,8 +81,11 @@ class Bench:
     """Run every method of a grid file with every seed, and append each result as it finishes.
 
     Demonstrations, grounding and warm start are shared by the methods of a seed and kept, so that only
-    the methods themselves cost. A bench that was interrupted goes on where it stopped. The rows go to
-    --results as JSON, and a table of all rows beside it, where --table says.
+    the methods themselves cost. A method is a training command with settings; without one it is the warm
+    start itself. It may start from the model of another (after), or from the grounded base (after:
+    grounding), spend as many CPU seconds as another (same_cpu_as), or train on as many rows (same_rows_as).
+    A bench that was interrupted goes on where it stopped. The rows go to --results as JSON, and a table of
+    all rows beside it, where --table says.
 
     Examples:
         gui-agent bench recipes/grids/quickstart.yaml
