@@ -108,6 +108,7 @@ def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     from devices.browser.chromium import find_chromium
 
+    playwright.expect.set_options(timeout=60_000)
     with playwright.sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=str(find_chromium()), args=["--no-sandbox"])
         yield opened
@@ -140,7 +141,9 @@ class ServedDemo:
             raise self._error
 
     def close(self) -> None:
-        """End it as Ctrl-C does."""
+        """End it as Ctrl-C does; calling it twice is fine."""
+        if not self._thread.is_alive():
+            return
         self._loop.call_soon_threadsafe(self._end)
         self._thread.join(60)
         assert not self._thread.is_alive()
@@ -224,7 +227,8 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
         ready: str = "#demo[data-link=open]",
         **options: Any,
     ) -> Any:
-        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        settings = {"viewport": {"width": width, "height": height}, "reduced_motion": "reduce", **options}
+        context = chromium.new_context(**settings)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
