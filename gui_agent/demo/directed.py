@@ -151,6 +151,10 @@ class DirectedAgent:
                     act.looked = True
                     return Deed(kind=DeedKind.LOOK)
                 desk.acts.popleft()
+                if action_points(act.action) and self._scene.feed.has_turned(act.frame):
+                    text = "the screen has turned since you pointed at it; nothing was done, point again"
+                    self._notice("warning", "turned", text)
+                    continue
                 proposal = self._rejected[-1] if self._rejected else None
                 return Deed(kind=DeedKind.HUMAN, act=act, proposal=proposal)
             if not desk.holds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final
 
 from gui_agent.demo.frames import Frame
@@ -12,6 +13,15 @@ from gui_agent.observation import Observation
 
 _REMEMBERED: Final = 64
 """So many frames back, a page may still point at one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenScreen:
+    """What is remembered of a frame."""
+
+    sha256: str
+    width_px: int
+    height_px: int
 
 
 class ScreenFeed:
@@ -26,7 +36,7 @@ class ScreenFeed:
         """Nothing was seen yet."""
         self.newest: Frame | None = None
         self.hidden = False
-        self._recent: OrderedDict[int, str] = OrderedDict()
+        self._recent: OrderedDict[int, SeenScreen] = OrderedDict()
         self._changed = asyncio.Event()
 
     def show(self, observation: Observation) -> Frame:
@@ -36,7 +46,9 @@ class ScreenFeed:
             return self.newest
         number = 1 if self.newest is None else self.newest.number + 1
         self.newest = Frame(number=number, screenshot=screenshot, captured_s=time.time())
-        self._recent[number] = screenshot.sha256
+        self._recent[number] = SeenScreen(
+            sha256=screenshot.sha256, width_px=screenshot.width_px, height_px=screenshot.height_px
+        )
         if len(self._recent) > _REMEMBERED:
             self._recent.popitem(last=False)
         self._changed.set()
@@ -45,7 +57,16 @@ class ScreenFeed:
 
     def sha256_of(self, number: int) -> str | None:
         """The picture of a frame, or None if it is too long ago or never was."""
-        return self._recent.get(number)
+        found = self._recent.get(number)
+        return None if found is None else found.sha256
+
+    def has_turned(self, number: int) -> bool:
+        """Whether the screen has another size now than in that frame: its points are no longer there."""
+        found, newest = self._recent.get(number), self.newest
+        if found is None or newest is None:
+            return False
+        now = newest.screenshot
+        return (found.width_px, found.height_px) != (now.width_px, now.height_px)
 
     async def newer_than(self, number: int) -> Frame:
         """The newest frame, as soon as it is newer than that one."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, assert_never
 
-from gui_agent.actions import Action, TypeText, Wait, action_type_name
+from gui_agent.actions import Action, TypeText, Wait, action_points, action_type_name
 from gui_agent.agent import Steerable
 from gui_agent.demo.desk import Answer, Approved, Desk, Edited, HumanAct, Rejected
 from gui_agent.demo.directed_device import HIDDEN, can_undo
@@ -362,6 +362,8 @@ class DemoSession:
             self.desk.takeover = True
             self.desk.acts.append(HumanAct(action=action, frame=command.frame, thought=command.thought))
             return
+        if action_points(action) and self.feed.has_turned(command.frame):
+            raise ProtocolError("the screen has turned since you pointed at it; point again", code="not_now")
         async with self._lock:
             try:
                 result = await device.execute(action)

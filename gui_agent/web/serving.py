@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,7 +136,9 @@ async def serve_here(
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             if on_interrupt is not None:
                 loop.call_soon_threadsafe(on_interrupt)
-            super().handle_exit(sig, frame)
+            # SIGTERM as Ctrl-C: it is raised again at the end, and would end this program before it has
+            # put its things away.
+            super().handle_exit(signal.SIGINT, frame)
 
     password = options.password()
     listener = options.listen()
@@ -154,6 +157,7 @@ async def serve_here(
             lifespan="off",
             server_header=False,
             ws_max_size=max_message_bytes,
+            ws_per_message_deflate=False,  # pictures are compressed already
             timeout_graceful_shutdown=5,
         )
         await Server(config).serve(sockets=[listener])

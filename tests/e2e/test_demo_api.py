@@ -235,14 +235,15 @@ async def _demo_process(folder: Path, *words: str) -> tuple[asyncio.subprocess.P
     return process, found[0].decode()
 
 
-async def test_ctrl_c_ends_the_episode_and_keeps_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+async def test_ctrl_c_ends_the_episode_and_keeps_it(tmp_path: Path, sent: signal.Signals) -> None:
     process, address = await _demo_process(tmp_path, "--task", TASK, "--expert", "--mode", "approve")
     async with page_at(address) as page:
         await page.do("run")
         first = await page.of("proposal", needs="approval")
         await page.do("approve", proposal=first["proposal"])
         await page.of("proposal", needs="approval", step=1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         assert await process.wait() == 130
     (trajectory,) = TrajectoryStore.open(tmp_path / "demo")
     assert (trajectory.stop, len(trajectory.steps)) == ("user", 1)

@@ -119,6 +119,10 @@ async def test_only_another_screen_is_a_new_frame() -> None:
     assert (await waiting).number == 2
     assert feed.sha256_of(1) != feed.sha256_of(2)
     assert feed.sha256_of(3) is None
+    assert not feed.has_turned(1)
+    feed.show(Observation(screenshot=Screenshot.from_image(Image.new("RGB", (16, 8)))))
+    assert feed.has_turned(1)
+    assert not feed.has_turned(3)
 
 
 async def test_a_slow_page_gets_the_newest_frame_and_nothing_queues() -> None:
