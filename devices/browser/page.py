@@ -42,7 +42,7 @@ _SETTLED: Final = """async argument => {
   return (EXPRESSION)(argument);
 }"""
 _CLOSE_TIMEOUT_S: Final = 10.0
-_CAPTURES_PER_DEADLINE: Final = 3
+_LEAST_CAPTURE_S: Final = 3.0
 _NAVIGATING: Final = (
     *("Execution context was destroyed", "Cannot find context", "navigat"),
     *("Not attached to an active page", "uniqueContextId not found", "No frame with given id"),
@@ -166,7 +166,7 @@ class BrowserPage:
 
         async def capture() -> dict[str, Any]:
             # No answer comes when the page moves to another site, and so to another process, meanwhile.
-            async with asyncio.timeout(self.settings.timeout_s / _CAPTURES_PER_DEADLINE):
+            async with asyncio.timeout(max(_LEAST_CAPTURE_S, self.settings.timeout_s / 3)):
                 return await cdp.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True})
 
         try:
