@@ -257,11 +257,13 @@ class Worker:
 
     def set_up(self, template: str, seed: int) -> dict[str, Any]:
         """Bring the phone to the start of an instance."""
-        if self._task is not None:
+        try:
             self.tear_down()
+        except Exception:  # what was not tidied up is no reason to leave the next task out
+            traceback.print_exc()
         task = self._drawn(template, seed)
-        self._task = task
         task.initialize_task(self._env)
+        self._task = task
         return self._described(task)
 
     def score(self, answer: str) -> dict[str, Any]:

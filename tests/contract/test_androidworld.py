@@ -101,6 +101,11 @@ class SetUpRaises(Task):
         adb(env, "exit 9")
 
 
+class Untidy(Task):
+    def tear_down(self, env):
+        raise RuntimeError("not now")
+
+
 class Survives(Task):
     def is_successful(self, env):
         for _ in range(3):
@@ -138,7 +143,8 @@ class Drifts(Task):
     goal = property(lambda self: str(time.monotonic_ns()))
 
 
-KINDS = [WifiOn, Half, Says, CheckRaises, SetUpRaises, Survives, Disturbs, Sleeps, Dies, NoApp, Drifts]
+KINDS = [WifiOn, Untidy, Half, Says, CheckRaises, SetUpRaises, Survives, Disturbs]
+KINDS += [Sleeps, Dies, NoApp, Drifts]
 
 
 def get_families():
@@ -247,7 +253,7 @@ def test_families_apps_names_and_patterns_choose_tasks(suite: AndroidWorldSuite)
     def chosen(names: str) -> tuple[str, ...]:
         return tuple(select(names, suite.catalogue, suite.sessions).templates)
 
-    assert len(suite.templates) == 11
+    assert len(suite.templates) == 12
     assert chosen("talking") == ("Says",)
     assert chosen("camera") == ("NoApp",)
     assert chosen("Half, *Raises") == ("Half", "CheckRaises", "SetUpRaises")
@@ -406,6 +412,10 @@ async def test_a_set_up_that_raises_is_the_worlds_fault(
         DeviceError, match=r"cannot set android_world/SetUpRaises/0 up: AdbControllerError.* 9"
     ):
         await outcome_of(suite, "SetUpRaises", phone[1])
+    async with phone[1].lease() as device:  # and not of the next task, though the last cannot be tidied up
+        for name in ("Untidy", "Half"):
+            await device.reset(suite.task(name, 0))
+        assert (await device.check()).progress == 0.5
 
 
 async def test_an_app_that_is_missing_is_named(

@@ -458,6 +458,13 @@ def test_files_go_both_ways(served: Served, phone: Any, tmp_path: Path) -> None:
     assert phone.sync.stat("/sdcard/new/x.txt").size == 5000
     assert [one.path for one in phone.sync.list("/storage/emulated/0/new")] == ["x.txt"]
     assert phone.shell("md5sum -b /sdcard/new/x.txt | wc -c") == "33"
+    assert re.fullmatch(
+        r"total \d+\n-rw\S+ 1 root root 5000 [\d-]{10} [\d:]{8}\.0{9} \+0000 x\.txt",
+        phone.shell("ls -ll /sdcard/new"),
+    )
+    found = phone.shell("find /sdcard/new -mindepth 1 -name y -o -type f -o -type d")
+    assert found == "/sdcard/new/x.txt"
+    assert phone.shell("find /sdcard/new -type f -o -type d").split() == ["/sdcard/new", "/sdcard/new/x.txt"]
     phone.rmtree("/sdcard/new")
     assert not phone.sync.exists("/sdcard/new/x.txt")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import itertools
 import os
 import posixpath
 import re
@@ -21,8 +22,9 @@ def _missing(path: str) -> OSError:
 
 
 async def list_files(call: Call) -> int:
-    """`ls [-a] [-d] [-l] [-1] [PATHS]`; one name a line, as without a terminal."""
+    """`ls [-a] [-d] [-l] [-ll] [-1] [PATHS]`; one name a line, as without a terminal."""
     options = read_options(call.args)
+    to_the_second = any(word.startswith("-") and "ll" in word for word in call.args)
     paths = options.operands or (".",)
     code = 0
     for number, word in enumerate(sorted(paths)):
@@ -33,11 +35,12 @@ async def list_files(call: Call) -> int:
         inside = call.android.files.is_folder(path) and "d" not in options.flags
         if inside and len(paths) > 1:
             await call.out(f"{chr(10) if number else ''}{word}:\n")
-        await call.out(_listing(call.android.files, path, word, options, inside=inside))
+        listing = _listing(call.android.files, path, word, options, inside=inside, exact=to_the_second)
+        await call.out(listing)
     return code
 
 
-def _listing(files: FileSystem, path: str, word: str, options: Options, *, inside: bool) -> str:
+def _listing(files: FileSystem, path: str, word: str, options: Options, *, inside: bool, exact: bool) -> str:
     names = files.names(path) if inside else [word]
     hidden = bool(options.flags & set("aA"))
     names = [name for name in names if hidden or not inside or not name.startswith(".")]
@@ -48,11 +51,12 @@ def _listing(files: FileSystem, path: str, word: str, options: Options, *, insid
     nodes = [(name, files.node(posixpath.join(path, name) if inside else path)) for name in names]
     total = sum(-(-len(node.data) // 1024) for _, node in nodes)
     head = f"total {total}\n" if inside else ""
-    return head + "".join(_long_line(name, node) for name, node in nodes)
+    return head + "".join(_long_line(name, node, exact=exact) for name, node in nodes)
 
 
-def _long_line(name: str, node: Node) -> str:
-    stamp = time.strftime("%Y-%m-%d %H:%M", time.gmtime(node.modified_s))
+def _long_line(name: str, node: Node, *, exact: bool) -> str:
+    form = "%Y-%m-%d %H:%M:%S.000000000 +0000" if exact else "%Y-%m-%d %H:%M"
+    stamp = time.strftime(form, time.gmtime(node.modified_s))
     links = 2 if node.is_folder else 1
     return f"{stat.filemode(node.mode)} {links} root root {len(node.data)} {stamp} {name}\n"
 
@@ -160,11 +164,11 @@ async def check_exists(call: Call) -> int:
 
 
 async def find(call: Call) -> int:
-    """`find [PATHS] [-name P] [-type f|d] [-mindepth N] [-maxdepth N] [-delete]`."""
+    """`find [PATHS] [-name P] [-type f|d] [-o …] [-mindepth N] [-maxdepth N] [-delete]`."""
     words = list(call.args)
     first = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
     roots, tests = words[:first] or ["."], words[first:]
-    values = {name: tests[at + 1] for at, name in enumerate(tests[:-1]) if name.startswith("-")}
+    choices = _choices(tests)
     files = call.android.files
     found: list[tuple[str, str]] = []
     for root in roots:
@@ -173,7 +177,7 @@ async def find(call: Call) -> int:
             return await call.fail(f"find: {root}: No such file or directory\n")
         for path in files.walk(base):
             depth = path.count("/") - base.rstrip("/").count("/") if path != base else 0
-            if _matches(files, path, depth, values):
+            if any(_matches(files, path, depth, values) for values in choices):
                 below = path[len(base.rstrip("/")) :] if path != base else ""
                 found.append((path, root.rstrip("/") + below or root))
     if "-delete" in tests:
@@ -182,6 +186,18 @@ async def find(call: Call) -> int:
                 files.remove(path)
         return 0
     return await call.out("".join(f"{shown}\n" for _, shown in found))
+
+
+def _choices(words: list[str]) -> list[dict[str, str]]:
+    """The tests before and after each `-o`; depths count for all of them, wherever they stand."""
+    choices: list[dict[str, str]] = [{}]
+    for name, value in itertools.pairwise([*words, ""]):
+        if name == "-o":
+            choices.append({})
+        elif name.startswith("-"):
+            choices[-1][name] = value
+    depths = {name: v for choice in choices for name, v in choice.items() if name.endswith("depth")}
+    return [choice | depths for choice in choices]
 
 
 def _matches(files: FileSystem, path: str, depth: int, values: dict[str, str]) -> bool:
