@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from gui_agent.errors import DataError
 
 
@@ -82,9 +84,16 @@ def read_results(path: Path) -> list[ResultRow]:
 
 
 def append_result(path: Path, row: ResultRow) -> None:
-    """Add a row, or replace the one with the same suite, method and seed."""
-    rows = [other for other in read_results(path) if other.key != row.key] + [row]
+    """Add a row, or replace the one with the same suite, method and seed.
+
+    Processes may append to one file at the same time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        _write(path, [other for other in read_results(path) if other.key != row.key] + [row])
+
+
+def _write(path: Path, rows: Sequence[ResultRow]) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("w") as file:
         json.dump([asdict(each) for each in sorted(rows, key=lambda each: each.key)], file, indent=1)

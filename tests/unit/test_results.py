@@ -1,6 +1,7 @@
 """Result rows survive a crash, replace their own kind and reject what they are not."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def test_rows_are_appended_and_replaced_by_key(tmp_path: Path) -> None:
     append_result(path, replace(ROW, success=0.8))
     assert [(row.seed, row.success) for row in read_results(path)] == [(0, 0.8), (1, 0.5)]
     assert set(json.loads(path.read_text())[0]) >= {"suite", "method", "seed", "success", "command", "cpu_s"}
+
+
+def test_rows_that_are_appended_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda seed: append_result(path, replace(ROW, seed=seed)), range(24)))
+    assert [row.seed for row in read_results(path)] == list(range(24))
 
 
 def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
