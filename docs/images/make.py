@@ -29,6 +29,7 @@ from gui_agent.cli.demo import Demo
 from gui_agent.cli.view import run_source
 from gui_agent.demo.clients import Clients
 from gui_agent.demo.server import create_demo
+from gui_agent.device import Demonstrator, Device
 from gui_agent.instructions import instruction_for
 from gui_agent.observation import Observation
 from gui_agent.viewer.app import create_viewer
@@ -68,6 +69,11 @@ class Narrated(DemonstratorAgent):
         return replace(decision, subgoal=instruction_for(decision.expert.action, decision.expert.thought))
 
 
+def _narrated(device: Device) -> Narrated:
+    assert isinstance(device, Demonstrator), "only a device that knows its task has an expert"
+    return Narrated(device)
+
+
 async def make(names: Sequence[str], output: Path) -> list[Path]:
     """Make these pictures in a folder, which is given absolutely; returns their files."""
     made = []
@@ -90,7 +96,7 @@ async def _of_demo(
 ) -> list[Path]:
     made = []
     async with Demo(task=_TASK, device="phone:phone", expert=True, store=store).opened() as session:
-        session.world = replace(session.world, agent_for=lambda device: Narrated(device))
+        session.world = replace(session.world, agent_for=_narrated)
         clients = Clients(session)
         async with _served(create_demo(clients)) as address:
             page = await _open(browser, address, SHOTS[names[0]])
