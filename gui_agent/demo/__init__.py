@@ -1,15 +1,21 @@
 """The interactive demo: an agent works on a device while a person watches, corrects and takes over.
 
-protocol.py    what the page and the server say to each other
-frames.py      how a screen travels
-asking.py      the policy, listened to: what each stage of a decision says, what it costs, asking again
-desk.py        what the person wants: paused, approving, taken over, and the answers to proposals
-directed.py    an agent and a device that a person directs, for the one episode loop
-recording.py   from what happened to what is stored
-screen.py      the newest screen, and who looks when
-budget.py      steps, time and money
-session.py     one device, one episode after the other
-clients.py     the tabs that look on, and the one that decides
-server.py      HTTP and WebSocket
-export.py      chosen episodes as a zip
+protocol.py         what the page and the server say to each other
+frames.py           how a screen travels
+screen.py           the newest screen, and who waits for a newer one
+asking.py           the policy, listened to, and asked once more for something else
+desk.py             what the person wants: paused, approving, taken over, and the answers to proposals
+scene.py            what the agent and the device of one directed episode share
+directed.py         an agent that a person directs, for the one episode loop
+directed_device.py  its device: one thing at a time, undone where it can be
+marks.py            which turns of the loop are steps, and what is kept of proposals that were not performed
+budget.py           steps, time and money
+episode.py          one directed episode
+world.py            what a session needs to know of the rest of the program
+session.py          one device, one episode after the other, by commands and events
+clients.py          the tabs that look on, and the one that decides
+server.py           HTTP and WebSocket
+client.py           a page without a browser, for programs and tests
+export.py           chosen episodes as a zip
+page/               the page
 """
