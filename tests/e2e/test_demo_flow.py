@@ -1,4 +1,4 @@
-"""A person works with the demo's page in a real browser: a goal, corrections, the store, training."""
+"""A person works with the demo's page in a real browser: a goal, hints, corrections, keys, tabs, stop."""
 
 from __future__ import annotations
 
