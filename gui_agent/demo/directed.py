@@ -83,7 +83,8 @@ class DirectedAgent:
             self._desk.proposal, self._desk.answer = 0, None
         self._mark.rejected = tuple(self._rejected)
         self._mark.act_s = max(0.0, self._asked_s - self._mark.plan_s)
-        self._mark.person_s = max(0.0, time.perf_counter() - began_s - self._asked_s)
+        passed_s = time.perf_counter() - began_s
+        self._mark.person_s = max(0.0, passed_s - self._asked_s - self._mark.preview_s)
         if deed.kind is DeedKind.UNDO:
             self._rejected, self._attempt = [], 0
         self._scene.deed, self._scene.mark = deed, self._mark
@@ -256,7 +257,9 @@ class DirectedAgent:
                 self._scene.phase(Phase.WAITING)
                 await desk.changed()
             elif (left_s := deadline_s - time.perf_counter()) > 0:
+                began_s = time.perf_counter()
                 await desk.changed(left_s)
+                self._mark.preview_s += time.perf_counter() - began_s
             else:
                 return Approved()
 

@@ -203,6 +203,7 @@ def step_event(step: Step, mark: Mark) -> StepEvent:
             observe=round(timings.observe_s, 4),
             plan=round(mark.plan_s, 4),
             act=round(mark.act_s, 4),
+            preview=round(mark.preview_s, 4),
             person=round(mark.person_s, 4),
             execute=round(timings.execute_s, 4),
         ),

@@ -27,6 +27,7 @@ class Mark:
         undo: so many steps before it were taken back.
         rejected: proposals at this state that a person did not want.
         plan_s, act_s: seconds in which the planner and the actor answered.
+        preview_s: seconds in which an action that waits for nobody was shown before it was performed.
         person_s: seconds in which a person was waited for.
     """
 
@@ -35,6 +36,7 @@ class Mark:
     rejected: tuple[Decision, ...] = ()
     plan_s: float = 0.0
     act_s: float = 0.0
+    preview_s: float = 0.0
     person_s: float = 0.0
 
 

@@ -485,11 +485,12 @@ class ResolvedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seconds:
-    """Where the time of a step went: looking, the planner, the actor, the person, the device."""
+    """Where the time of a step went: looking, the planner, the actor, the preview, the person, the device."""
 
     observe: float = 0.0
     plan: float = 0.0
     act: float = 0.0
+    preview: float = 0.0
     person: float = 0.0
     execute: float = 0.0
 

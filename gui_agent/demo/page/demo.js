@@ -463,7 +463,7 @@
   // Words: what goes on now, or what was said at the step that is looked at
 
   const PHASES = { idle: "Ready", starting: "Preparing the device", thinking: "Thinking", waiting: "Waiting for you", paused: "Paused", acting: "Acting", stopping: "Stopping", fault: "The device does not answer" };
-  const TIMES = [["observe", "look"], ["plan", "plan"], ["act", "think"], ["person", "review"], ["execute", "act"]];
+  const TIMES = [["observe", "look"], ["plan", "plan"], ["act", "think"], ["preview", "preview"], ["person", "review"], ["execute", "act"]];
 
   function block(name, text, streaming, title = name) {
     show($(`${name}-block`), Boolean(text));
@@ -629,6 +629,7 @@
     write($("take-over"), now === "fault" ? "Reconnect the device" : hands() ? "Hand back" : "Act by hand");
     $("take-over").setAttribute("aria-pressed", String(hands()));
     show($("hand-tools"), own && hands());
+    $("hand-done").disabled = !live || !hello || !hello.actions.includes("finish");
     $("hint").disabled = $("hint-send").disabled = !own || !hello || !hello.can_hint;
     $("undo").disabled = !own || !page.state || page.state.undo_steps < 1;
   }
@@ -670,6 +671,7 @@
   $("hand-back").addEventListener("click", press("back"));
   $("hand-home").addEventListener("click", press("home"));
   $("hand-enter").addEventListener("click", press("enter"));
+  $("hand-done").addEventListener("click", () => order("act", { action: { type: "finish", status: "success" } }));
   $("hand-secret").addEventListener("change", (event) => { $("hand-text").type = event.target.checked ? "password" : "text"; });
   $("hand-type").addEventListener("submit", (event) => {
     event.preventDefault();
