@@ -27,6 +27,7 @@ from gui_agent.demo.session import DemoSession
 from gui_agent.demo.world import Errand, SessionSettings, World
 from gui_agent.device import Device, Task, TaskSource
 from gui_agent.errors import ConfigError
+from gui_agent.formats.registry import get_format
 from gui_agent.safety.budget import Budget, MeteredPolicy
 from gui_agent.safety.options import ConfirmMode, SafetyOptions
 from gui_agent.web.serving import ServingOptions, serve_here
@@ -165,6 +166,7 @@ class Demo:
                 home=place.home,
                 errand=place.errand,
                 agent_for=agent_for,
+                words=None if self.expert else get_format(options.format).action_space,
                 policy=policy,
                 meter=meter,
                 task=self.task,

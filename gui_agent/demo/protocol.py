@@ -379,7 +379,7 @@ class HelloEvent:
         device, agent: for people.
         can_undo: the device restores earlier states.
         can_hint: the agent takes hints.
-        actions: names of the actions that the device performs.
+        actions: names of the actions that the device performs and the agent has words for.
         task: the task that `run` begins without a goal, or "".
         examples: goals to try.
         poll_interval_s: an idle device is looked at so often; nothing is looked at while the agent uses it.

@@ -163,7 +163,8 @@ class DemoSession:
             await device.preview(Wait())  # rules are read once; the first action is not to wait for that
             agent = self.world.agent_for(leased)
             self._can_undo, self._can_hint = can_undo(leased, agent), isinstance(agent, Steerable)
-            self._actions = tuple(sorted(map(action_type_name, leased.action_space)))
+            known = leased.action_space & (self.world.words or leased.action_space)
+            self._actions = tuple(sorted(map(action_type_name, known)))
             self._lease = opening.pop_all()
             self._device = device
 
@@ -375,8 +376,12 @@ class DemoSession:
             raise ProtocolError(f"not performed: {result.error}", code="not_performed")
 
     async def _permitted(self, action: Action, *, secret: bool) -> Action:
-        """The person's action, its secret put away, if no rule denies it."""
+        """The person's action, its secret put away, if no rule denies it and the agent has a word for it."""
         device = self._ready_device()
+        if (name := action_type_name(type(action))) not in self._actions:
+            known = ", ".join(self._actions)
+            text = f"{name!r} is nothing that this device does and this agent can be told of; choose {known}"
+            raise ProtocolError(text, code="bad_value")
         if secret and isinstance(action, TypeText):
             kept = Secret(name=f"TYPED_{next(self._secret_numbers)}", value=action.text)
             self.settings.secrets.add(kept)

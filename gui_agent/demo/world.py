@@ -42,6 +42,7 @@ class World:
         home: what the device is shown with before the first episode.
         errand: the errand of a goal in words or a task SUITE:TEMPLATE:SEED; ConfigError if it is none here.
         agent_for: makes the agent of one episode.
+        words: types of `Action` that this agent can say, and so be told of; None is all.
         policy: the model that this agent asks, if it can be listened to.
         meter: counts what this model reads and writes.
         task: what a run without a goal does.
@@ -56,6 +57,7 @@ class World:
     home: Task
     errand: Callable[[str, str], Errand]
     agent_for: Callable[[Device], Agent]
+    words: frozenset[type] | None = None
     policy: ListenedPolicy | None = None
     meter: Budget = field(default_factory=Budget)
     task: str = ""
