@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gui_agent.device import StopReason, Verdict
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Screenshot
 from trainers.config import OnDamage, SemiOnlineConfig, SFTConfig
@@ -107,13 +108,14 @@ def chosen_trajectories(store: TrajectoryStore, *, split: str, limit: int) -> li
 def successful(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     """Those that succeeded: nobody should imitate the others, and a warning counts them.
 
-    An episode that reached its goal and was stopped by a limit does not show how to end, see
-    `Trajectory.succeeded`.
+    An episode that reached its goal and was stopped by a limit does not show when to end, see
+    `Trajectory.succeeded`. One that a person stopped does: there the person has said when, and each of its
+    steps leads to that end.
 
     Raises:
         DataError: there is none.
     """
-    good = [trajectory for trajectory in trajectories if trajectory.succeeded]
+    good = [found for found in trajectories if found.succeeded or _was_stopped_at_goal(found)]
     left_out = len(trajectories) - len(good)
     words = f"{left_out} of {len(trajectories)} trajectories did not succeed or were not scored"
     if not good:
@@ -124,3 +126,8 @@ def successful(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     if left_out:
         warnings.warn(f"{words} and are left out: they are nothing to imitate", stacklevel=2)
     return good
+
+
+def _was_stopped_at_goal(trajectory: Trajectory) -> bool:
+    """A person stopped it, and the check or a person says that it was done."""
+    return trajectory.stop is StopReason.USER and trajectory.outcome.verdict is Verdict.SUCCESS
