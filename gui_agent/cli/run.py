@@ -43,6 +43,7 @@ from gui_agent.safety import (
     always_yes,
 )
 from gui_agent.safety.budget import Budget, MeteredPolicy
+from gui_agent.safety.device import HALTED
 from gui_agent.safety.options import ConfirmMode, SafetyOptions, check_goal
 from trainers.rewards import SAMPLING_LIMIT
 from trajectories.collect import demonstrator_for
@@ -235,6 +236,7 @@ class Run:
                     confirm=self._confirm(errand, asking),
                     secrets=secrets,
                     on_event=lambda event: _show_event(event, view),
+                    halted=lambda: agent.interrupted,
                 )
                 with _CtrlC(agent, asking, view):
                     record = await self._episode(safe, agent, errand, view, source, budget)
@@ -442,7 +444,8 @@ def _as_interrupted(record: EpisodeRecord) -> EpisodeRecord:
     place of an answer holds an action back, but it is the person who ended the episode.
     """
     trajectory = record.trajectory
-    if trajectory.steps and trajectory.steps[-1].requested is INTERRUPTED:
+    last = trajectory.steps[-1] if trajectory.steps else None
+    if last is not None and (last.requested is INTERRUPTED or last.error == HALTED):
         trajectory = replace(trajectory, steps=trajectory.steps[:-1])
     if trajectory.stop is StopReason.SAFETY:
         trajectory = replace(trajectory, stop=StopReason.USER)

@@ -44,6 +44,8 @@ from gui_agent.safety.verdict import (
 
 T = TypeVar("T")
 
+HALTED: Final = "stopped before it was performed"
+"""Error of an action that `halted` has held back."""
 _MOST_QUESTIONS: Final = 3
 """A screen that is another one after each answer is not waited for."""
 _PLACE_DEADLINE_S: Final = 2.0
@@ -103,6 +105,8 @@ class SafeDevice:
         secrets: texts that are typed where `{NAME}` is asked for, and masked in everything that comes back.
         ends_when_denied: whether a denied action ends the episode; else the agent may try something else.
         on_event: told of every rule that was met.
+        halted: asked right before an action is performed, for judging it takes time; true holds it back
+            with the error `HALTED`.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class SafeDevice:
         secrets: Secrets | None = None,
         ends_when_denied: bool = True,
         on_event: OnEvent | None = None,
+        halted: Callable[[], bool] | None = None,
     ) -> None:
         """Nothing is called yet."""
         self.device = device
@@ -123,6 +128,7 @@ class SafeDevice:
         self._confirm = confirm
         self._ends_when_denied = ends_when_denied
         self._on_event = on_event
+        self._halted = halted
         self._observation: Observation | None = None
         self._num_actions = 0
 
@@ -151,6 +157,8 @@ class SafeDevice:
         if consent is not Consent.YES:
             self._note(action, verdict, consent, executed=False)
             return self._held(verdict, consent)
+        if self._halted is not None and self._halted():
+            return ActionResult(executed=None, error=HALTED)
         clear = self._revealed(action)
         result = await self._quietly(lambda: self.device.execute(clear), withhold=clear != action)
         result = self.secrets.masked(result)
@@ -194,13 +202,15 @@ class SafeDevice:
         return replace(verdict, why=f"{verdict.why}; the screen changed after each answer"), Consent.STOP
 
     def _verdict(self, action: Action, scene: Scene) -> SafetyVerdict:
-        verdict = self.judge.judge(self._revealed(action), scene)
+        clear = self._revealed(action)
+        verdict = self.judge.judge(clear, scene)
         order = list(Decision)
         for secret in self.secrets.used_in(action.text) if isinstance(action, TypeText) else ():
             about = _typing(secret, scene)
             is_known_field = verdict.rule == "security" and verdict.decision is Decision.CONFIRM
             if about is ALLOWED and is_known_field:
-                verdict = ALLOWED  # whoever gave the secret has said yes to its place
+                # Whoever gave the secret has said yes to its place, but not to what Enter then presses.
+                verdict = self.judge.judge_enter(clear, scene)
             elif about is not ALLOWED and order.index(about.decision) >= order.index(verdict.decision):
                 verdict = about
         return verdict

@@ -69,6 +69,12 @@ class Judge:
         verdicts = list(self._verdicts(action, scene))
         return max(verdicts, key=_weight, default=ALLOWED)
 
+    def judge_enter(self, action: Action, scene: Scene) -> SafetyVerdict:
+        """The strictest verdict on what typed text presses besides being typed: a line feed is Enter."""
+        if not isinstance(action, TypeText) or not _ends_lines(action.text):
+            return ALLOWED
+        return max(self._on_enter(scene), key=_weight, default=ALLOWED)
+
     def judge_place(self, place: str | None) -> SafetyVerdict:
         """Whether an action led, or the screen went, where the agent may be."""
         if self._is_inside(place):
@@ -176,7 +182,7 @@ class Judge:
                 yield _met(rule, shown, "the text that is typed")
             if rule.passwords and hidden:
                 yield _met(rule, shown, "the field hides what is typed")
-        if "\n" in text or "\r" in text:
+        if _ends_lines(text):
             yield from self._on_enter(scene)
 
     def _on_key(self, key: str, scene: Scene) -> Iterator[SafetyVerdict]:
@@ -237,6 +243,10 @@ def _oversized(action: Action) -> SafetyVerdict | None:
         case _:
             return None
     return SafetyVerdict(decision=Decision.DENY, rule="size", why=f"{what}; at most {most} are taken")
+
+
+def _ends_lines(text: str) -> bool:
+    return "\n" in text or "\r" in text
 
 
 def _is_short(label: str) -> bool:

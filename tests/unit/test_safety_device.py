@@ -54,6 +54,7 @@ from gui_agent.safety import (
     secret_from_environment,
 )
 from gui_agent.safety.budget import Budget, MeteredPolicy
+from gui_agent.safety.device import HALTED
 from gui_agent.safety.options import ConfirmMode, SafetyOptions, check_goal
 from trajectories.episode import run_episode
 from trajectories.masking import masked_record
@@ -251,6 +252,19 @@ async def test_devices_that_tell_nothing_are_known_by_the_last_look() -> None:
     assert (verdict.decision, verdict.rule) == (Decision.CONFIRM, "unknown target")
 
 
+async def test_what_is_stopped_while_it_is_judged_is_not_performed() -> None:
+    stopped: list[bool] = []
+
+    class Slow(Shifting):
+        async def scene(self, action: Action) -> Scene:
+            stopped.append(True)  # the person says stop while the widgets are read
+            return await super().scene(action)
+
+    device = Slow("Next")
+    held = await SafeDevice(device, halted=lambda: bool(stopped)).execute(Click(x=1, y=1))
+    assert (held.executed, held.error, device.performed) == (None, HALTED, [])
+
+
 async def test_what_is_no_action_is_handed_on() -> None:
     device = safe(Shifting("Delete"))
     result = await device.execute(ParseError(reason="no", text="x"))
@@ -285,11 +299,18 @@ async def test_a_model_that_read_a_secret_leaves_no_tokens_from_there_on() -> No
     first, *later = record.trajectory.steps
     calm = (replace(first.completions[0], completion=completion_of("calm")),)
     steps = (replace(first, completions=calm), later[0], replace(later[1], completions=calm))
-    record = replace(record, trajectory=replace(record.trajectory, steps=steps, goal="say swordfish"))
-    masked = masked_record(record, secrets).trajectory
+    trajectory = replace(record.trajectory, steps=steps)
+    masked = masked_record(replace(record, trajectory=trajectory), secrets).trajectory
     assert [len(step.completions) for step in masked.steps] == [1, 0, 0]
-    assert masked.goal == "say <secret WORD>"
     assert "swordfish" not in repr(masked)
+    # It was typed before it was a secret: later prompts have it in the history, all have the goal.
+    typed = replace(first, completions=calm, executed=TypeText(text="swordfish"))
+    early = replace(trajectory, steps=(typed, *steps[::2]))
+    masked = masked_record(replace(record, trajectory=early), secrets).trajectory
+    assert [len(step.completions) for step in masked.steps] == [0, 0, 0]
+    asked = replace(trajectory, steps=steps[::2], goal="say swordfish")
+    masked = masked_record(replace(record, trajectory=asked), secrets).trajectory
+    assert (masked.goal, [len(step.completions) for step in masked.steps]) == ("say <secret WORD>", [0, 0])
 
 
 def test_secrets_come_from_the_environment() -> None:
@@ -343,6 +364,14 @@ async def test_a_secret_is_typed_where_it_belongs_or_with_a_yes() -> None:
     for place in ("https://evil.example/", "com.evil", "example.org"):
         verdict = await safe(Form(place), secrets=bound).preview(typed)
         assert (verdict.decision, verdict.rule) == (Decision.DENY, "secret")
+
+    # A yes to typing it is none to what Enter presses then.
+    class Checkout(Form):
+        async def scene(self, action: Action) -> Scene:
+            return replace(await super().scene(action), submits=(Target(labels=("Buy now",), role="button"),))
+
+    verdict = await safe(Checkout("https://example.org/pay"), secrets=bound).preview(TypeText(text="{P}\n"))
+    assert (verdict.decision, verdict.rule) == (Decision.CONFIRM, "purchase")
     # Any other text in a password field needs a yes.
     assert (await safe(at_home, secrets=bound).preview(TypeText(text="guess"))).rule == "security"
 
