@@ -4,6 +4,7 @@ protocol.py         what the page and the server say to each other
 frames.py           how a screen travels
 screen.py           the newest screen, and who waits for a newer one
 asking.py           the policy, listened to, and asked once more for something else
+staleness.py        whether a screen has changed under an action that waited
 desk.py             what the person wants: paused, approving, taken over, and the answers to proposals
 scene.py            what the agent and the device of one directed episode share
 directed.py         an agent that a person directs, for the one episode loop

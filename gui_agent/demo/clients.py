@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import count
 from typing import Final
 
@@ -41,18 +41,20 @@ class Client:
         number: of this tab, from 1.
     """
 
-    def __init__(self, number: int, encode: Callable[[Frame], bytes]) -> None:
-        """Nothing is under way."""
+    def __init__(self, number: int, encode: Callable[[Frame], bytes], story: Sequence[Event] = ()) -> None:
+        """What has happened so far, however long it is, is under way."""
         self.number = number
         self._encode = encode
-        self._events: deque[str] = deque()
+        self._events = deque(map(event_to_json, story))
+        self._most_events = len(self._events) + _MOST_EVENTS
         self._unseen: deque[int] = deque()
         self._sent = 0
         self._wake = asyncio.Event()
 
     def put(self, event: Event) -> None:
-        """Something to be sent."""
-        self._events.append(event_to_json(event))
+        """Something to be sent; a tab that takes nothing is not kept more and more for."""
+        if len(self._events) <= self._most_events:
+            self._events.append(event_to_json(event))
         self._wake.set()
 
     def seen(self, number: int) -> None:
@@ -72,7 +74,7 @@ class Client:
             TooSlowError: the page takes nothing.
         """
         while True:
-            if len(self._events) > _MOST_EVENTS:
+            if len(self._events) > self._most_events:
                 raise TooSlowError
             if self._events:
                 yield self._events.popleft()
@@ -114,10 +116,8 @@ class Clients:
 
     def join(self) -> Client:
         """A tab more: it is told how things are, and decides if it is the only one."""
-        client = Client(next(self._numbers), self._encode)
-        client.put(self.session.hello(client.number))
-        for event in self.session.story():
-            client.put(event)
+        number = next(self._numbers)
+        client = Client(number, self._encode, [self.session.hello(number), *self.session.story()])
         self._clients[client.number] = client
         if len(self._clients) == 1 and self.controller is None:
             self.controller = client.number

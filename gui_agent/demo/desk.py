@@ -31,9 +31,15 @@ class HumanAct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
-    """Perform the proposal; `verdict` is what a person has said yes to, if a rule wanted a yes."""
+    """Perform the proposal.
+
+    Attributes:
+        verdict: what a person has said yes to, if a rule wanted a yes.
+        waited: a person was waited for, and the screen may have changed meanwhile.
+    """
 
     verdict: SafetyVerdict | None = None
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

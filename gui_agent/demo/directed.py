@@ -17,7 +17,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Final
 
-from gui_agent.actions import ParseError, action_points, action_to_dict
+from gui_agent.actions import Action, Finish, ParseError, Wait, action_points, action_to_dict
+from gui_agent.actions import Answer as AnswerAction
 from gui_agent.agent import Agent, Decision, EpisodeContext, Steerable
 from gui_agent.demo.asking import Answered
 from gui_agent.demo.desk import Answer, Approved, Edited, Rejected
@@ -33,6 +34,7 @@ from gui_agent.demo.protocol import (
     SaidEvent,
 )
 from gui_agent.demo.scene import Deed, DeedKind, Scene
+from gui_agent.demo.staleness import has_changed
 from gui_agent.device import ActionResult
 from gui_agent.errors import PolicyError
 from gui_agent.observation import Observation
@@ -63,6 +65,7 @@ class DirectedAgent:
         self._mark = Mark()
         self._asked_s = 0.0
         self._last_answer: Answered | None = None
+        self._too_late: Action | ParseError | None = None
         if scene.policy is not None:
             scene.policy.on_answer = self._answered
 
@@ -114,11 +117,17 @@ class DirectedAgent:
                 continue
             found = await self._show(proposal, observation)
             match found:
-                case Approved(verdict=verdict):
+                case Approved(verdict=verdict, waited=waited):
+                    if waited and await self._came_too_late(proposal.action, observation):
+                        return self._look()
                     self._desk.step_taken()
                     decision = with_rejected(proposal, self._rejected, performed=True)
                     return Deed(kind=DeedKind.OWN, consented=verdict), decision
                 case Edited(act=act):
+                    if await self._is_elsewhere(act.action, observation):
+                        act.looked = True  # it is done after this look, so that it is kept with its screen
+                        self._desk.acts.appendleft(act)
+                        return self._look()
                     self._rejected.append(proposal)
                     self._desk.step_taken()
                     deed = Deed(kind=DeedKind.HUMAN, act=act, proposal=proposal)
@@ -128,6 +137,10 @@ class DirectedAgent:
                 case None:  # the person does something else
                     if self._desk.acts or self._desk.takeover:
                         self._rejected.append(proposal)
+
+    def _look(self) -> tuple[Deed, Decision]:
+        deed = Deed(kind=DeedKind.LOOK)
+        return deed, self._decision_for(deed)
 
     def _decision_for(self, deed: Deed) -> Decision:
         if deed.kind is not DeedKind.HUMAN:
@@ -165,6 +178,28 @@ class DirectedAgent:
             self._scene.phase(Phase.PAUSED)
             await desk.changed()
 
+    async def _came_too_late(self, action: Action | ParseError, observation: Observation) -> bool:
+        """Whether the screen is another one now, where the approved action would be performed.
+
+        The agent is then asked about the new screen. If it wants the same again, the next yes holds: some
+        screens never rest.
+        """
+        before, self._too_late = self._too_late, None
+        if action == before or not await self._is_elsewhere(action, observation):
+            return False
+        self._too_late = action
+        text = "the screen has changed since the agent looked; nothing was done, it looks again"
+        self._notice("warning", "changed", text)
+        return True
+
+    async def _is_elsewhere(self, action: Action | ParseError, observation: Observation) -> bool:
+        """Whether the action would meet something else than what is in the observation."""
+        newest = self._scene.feed.newest
+        if newest is None or isinstance(action, ParseError | Finish | AnswerAction | Wait):
+            return False
+        points = action_points(action)
+        return await asyncio.to_thread(has_changed, observation.screenshot, newest.screenshot, points)
+
     def _is_old(self, observation: Observation, frame: int) -> bool:
         """Whether the person, or the page, has seen another screen than this one."""
         feed = self._scene.feed
@@ -182,8 +217,8 @@ class DirectedAgent:
             try:
                 proposal = await self._thinking(observation)
             except PolicyError as error:
-                if not self._desk.attended:
-                    raise
+                if not (self._desk.attended or self._scene.taken):
+                    raise  # else what has been done so far would be lost: it waits for somebody to come back
                 self._desk.paused = True
                 self._notice("error", "model", f"the model failed: {error}; resume asks it again")
                 return None
@@ -236,8 +271,13 @@ class DirectedAgent:
         answer = await self._answer(event, verdict, proposal)
         desk.proposal = 0
         self._scene.tell(ResolvedEvent(proposal=number, how=_how(answer, undone=bool(desk.undo))))
-        if isinstance(answer, Approved) and verdict.decision is Ruling.CONFIRM and self._scene.asks:
-            return Approved(verdict=verdict)
+        if (
+            isinstance(answer, Approved)
+            and answer.waited
+            and verdict.decision is Ruling.CONFIRM
+            and self._scene.asks
+        ):
+            return Approved(verdict=verdict, waited=True)
         return answer
 
     async def _answer(
@@ -309,7 +349,7 @@ class DirectedAgent:
             action=action_to_dict(action) if not isinstance(action, ParseError) else None,
             label=action_label(action) if not isinstance(action, ParseError) else "no action",
             points=action_points(action) if not isinstance(action, ParseError) else (),
-            frame=self._scene.feed.show(observation).number,
+            frame=self._scene.feed.number_of(observation),
             width_px=screenshot.width_px,
             height_px=screenshot.height_px,
             needs=Need.NOTHING,

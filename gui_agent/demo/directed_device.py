@@ -24,6 +24,7 @@ from gui_agent.device import (
 )
 from gui_agent.interruption import INTERRUPTED
 from gui_agent.observation import Box, Observation
+from gui_agent.safety.device import HALTED
 
 HIDDEN: Final = NoticeEvent(
     level="info", code="hidden", text="this window hides its content from captures, so the picture is black"
@@ -108,11 +109,13 @@ class DirectedDevice:
         await self._remember()
         self._scene.taken += 1
         async with self._lock:
-            if isinstance(action, Wait):
-                return await self._wait(action)
-            return await self._inner.execute(action)
+            waits = isinstance(action, Wait)
+            result = await (self._wait(action) if waits else self._inner.execute(action))
+        if result.error == HALTED:
+            self._scene.mark.kept = False  # it is the person's stop, not a step that failed
+        return result
 
-    async def _wait(self, action: Wait) -> ActionResult:
+    async def _wait(self, action: Action | ParseError) -> ActionResult:
         """Waiting can be cut short without harm; a gesture is never left half done."""
         desk = self._scene.desk
         waiting = asyncio.ensure_future(self._inner.execute(action))
@@ -127,7 +130,7 @@ class DirectedDevice:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
         if waiting.cancelled():
-            return ActionResult(executed=None, error="stopped while waiting")
+            return ActionResult(executed=None, error=HALTED)
         return waiting.result()
 
     async def _perform_human(self, act: HumanAct) -> ActionResult:

@@ -111,7 +111,7 @@ class DirectedEpisode:
         """Run it to its end.
 
         Raises:
-            PolicyError: the model failed, and nobody is there to try again.
+            PolicyError: the model failed before the first step, and nobody is there to try again.
             ConfigError: the task does not run on this device.
         """
         world, settings = self._world, self._settings

@@ -349,9 +349,16 @@ def _value(where: str, kind: str, value: Any) -> Any:
     expected = {"str": str, "int": int, "bool": bool}[kind]
     if type(value) is not expected:
         raise ProtocolError(f"{where} must be of type {kind}, not {type(value).__name__}")
-    if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
-        raise ProtocolError(f"{where} has {len(value)} characters; at most {MAX_TEXT_LENGTH} are taken")
+    if isinstance(value, str):
+        _check_text(where, value)
     return value
+
+
+def _check_text(where: str, text: str) -> None:
+    if len(text) > MAX_TEXT_LENGTH:
+        raise ProtocolError(f"{where} has {len(text)} characters; at most {MAX_TEXT_LENGTH} are taken")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ProtocolError(f"{where} holds half of a character (a lone surrogate), which cannot be stored")
 
 
 def _action(where: str, value: Any) -> Action:
@@ -362,8 +369,7 @@ def _action(where: str, value: Any) -> Action:
     except (DataError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(f"{where}: {error}") from error
     for text in (item for item in value.values() if isinstance(item, str)):
-        if len(text) > MAX_TEXT_LENGTH:
-            raise ProtocolError(f"{where} holds {len(text)} characters; at most {MAX_TEXT_LENGTH} are taken")
+        _check_text(where, text)
     return action
 
 
@@ -651,8 +657,9 @@ _EVENT_NAMES: Final[Mapping[type, str]] = {
 
 
 def event_to_json(event: Event) -> str:
-    """The event as the page reads it: its fields beside its "type"."""
-    return json.dumps({"type": _EVENT_NAMES[type(event)], **_plain(event)}, ensure_ascii=False)
+    """The event as the page reads it: its fields beside its "type", in ASCII: what a model writes may hold
+    halves of characters, which no other encoding can carry."""
+    return json.dumps({"type": _EVENT_NAMES[type(event)], **_plain(event)})
 
 
 def _plain(event: Any) -> dict[str, Any]:

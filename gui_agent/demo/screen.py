@@ -55,6 +55,12 @@ class ScreenFeed:
         self._changed = asyncio.Event()
         return self.newest
 
+    def number_of(self, observation: Observation) -> int:
+        """The frame of a look that was taken in; one of long ago is taken in anew."""
+        wanted = observation.screenshot.sha256
+        found = (number for number in reversed(self._recent) if self._recent[number].sha256 == wanted)
+        return next(found, 0) or self.show(observation).number
+
     def sha256_of(self, number: int) -> str | None:
         """The picture of a frame, or None if it is too long ago or never was."""
         found = self._recent.get(number)

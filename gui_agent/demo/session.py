@@ -80,6 +80,7 @@ class DemoSession:
     Attributes:
         feed: the screens of the device.
         desk: what the person wants.
+        device_lock: held by whoever uses the device.
         store: where the episodes go.
         episodes: those of this session that have ended, oldest first.
     """
@@ -96,7 +97,7 @@ class DemoSession:
         self._listeners: list[Listener] = []
         self._numbers = count(1)
         self._secret_numbers = count(1)
-        self._lock = asyncio.Lock()
+        self.device_lock = asyncio.Lock()
         self._lease = AsyncExitStack()
         self._device: SafeDevice | None = None
         self._episode: DirectedEpisode | None = None
@@ -106,7 +107,8 @@ class DemoSession:
         self._shown: StateEvent | None = None
         self._pictures: dict[str, Screenshot] = {}
         self._checked: dict[str, Outcome] = {}
-        self._blind = False
+        self._missing: type[DeviceError] | None = None
+        self._by_hand = False
         self._can_undo = self._can_hint = False
         self._actions: tuple[str, ...] = ()
 
@@ -121,6 +123,7 @@ class DemoSession:
         """
         await self._open()
         self._watching = asyncio.ensure_future(self._watch())
+        self._watching.add_done_callback(self._report_bug)
         return self
 
     async def __aexit__(
@@ -157,6 +160,7 @@ class DemoSession:
                 confirm=self._confirm,
                 secrets=self.settings.secrets,
                 ends_when_denied=False,
+                halted=lambda: self.desk.stopping,
             )
             await device.reset(self.world.home)
             self.feed.show(await device.observe())
@@ -265,6 +269,8 @@ class DemoSession:
             await self._handle(command)
         except (ConfigError, DataError) as error:
             raise ProtocolError(str(error), code="bad_value") from error
+        except OSError as error:  # a full disk, for instance
+            raise ProtocolError(f"not done: {error}", code="not_performed") from error
         self._tell_state()
 
     async def _handle(self, command: Command) -> None:
@@ -303,7 +309,7 @@ class DemoSession:
                 self._undo(steps)
             case Approve(proposal=number):
                 self._running_episode().calm()
-                self._answer(number, Approved())
+                self._answer(number, Approved(waited=True))
             case Reject(proposal=number, hint=hint):
                 self._check_answerable(number)
                 if hint:
@@ -318,9 +324,13 @@ class DemoSession:
         desk.touch()
 
     def _running_episode(self) -> DirectedEpisode:
-        if self._running is None or self._episode is None or self._running.done():
+        if self._episode is None or not self._runs:
             raise ProtocolError("no episode runs", code="not_now")
         return self._episode
+
+    @property
+    def _runs(self) -> bool:
+        return self._running is not None and not self._running.done()
 
     def _ready_device(self) -> SafeDevice:
         if self._device is None or self._phase is Phase.FAULT:
@@ -341,12 +351,19 @@ class DemoSession:
         offered = self.proposal
         action = await self._permitted(action, secret=secret)
         frame = 0 if offered is None else offered.frame
+        thought = self.settings.secrets.mask(thought)  # the agent is told it, too
         self._answer(number, Edited(act=HumanAct(action=action, frame=frame, thought=thought)))
 
     def _hint(self, text: str) -> None:
         episode = self._running_episode()
         if not isinstance(episode.agent.inner, Steerable):
             raise ProtocolError("this agent takes no hints", code="not_now")
+        if self.settings.secrets.shows(text):
+            names = ", ".join(f"{{{name}}}" for name in self.settings.secrets.names)
+            raise ProtocolError(
+                f"the hint holds the value of a secret; write its name in braces instead: {names}",
+                code="bad_value",
+            )
         self.desk.hint = text.strip()
         episode.note_hint(self.desk.hint)
 
@@ -357,21 +374,28 @@ class DemoSession:
         self.desk.undo, self.desk.paused, self.desk.single = steps, True, False
 
     async def _act(self, command: Act) -> None:
-        device = self._ready_device()
+        device, within = self._ready_device(), self._runs
         action = await self._permitted(command.action, secret=command.secret)
-        if self._running is not None and not self._running.done():
+        if within:
+            self._running_episode()
+            if self.desk.stopping:
+                raise ProtocolError("the episode is being ended", code="not_now")
             self.desk.takeover = True
-            self.desk.acts.append(HumanAct(action=action, frame=command.frame, thought=command.thought))
+            thought = self.settings.secrets.mask(command.thought)  # the agent is told it, too
+            self.desk.acts.append(HumanAct(action=action, frame=command.frame, thought=thought))
             return
         if action_points(action) and self.feed.has_turned(command.frame):
             raise ProtocolError("the screen has turned since you pointed at it; point again", code="not_now")
-        async with self._lock:
+        async with self.device_lock:
+            self._by_hand = True
             try:
                 result = await device.execute(action)
                 self.feed.show(await device.observe())
             except DeviceError as error:
                 self._fault(error)
                 return
+            finally:
+                self._by_hand = False
         if result.executed is None:
             raise ProtocolError(f"not performed: {result.error}", code="not_performed")
 
@@ -387,7 +411,7 @@ class DemoSession:
             self.settings.secrets.add(kept)
             action = TypeText(text=kept.placeholder)
         try:
-            async with self._lock:
+            async with self.device_lock:
                 verdict = await device.preview(action)
         except DeviceError as error:
             self._fault(error)
@@ -399,23 +423,23 @@ class DemoSession:
     async def _confirm(self, question: Question) -> Consent:
         """Asked by the safety rules while an action is being performed."""
         episode = self._episode
-        if episode is None or episode.scene.deed.kind is DeedKind.HUMAN:
+        if self._by_hand or episode is None or episode.scene.deed.kind is DeedKind.HUMAN:
             return Consent.YES  # the person's own action: who makes it has said yes
         if not question.done and episode.scene.deed.consented == question.verdict:
             return Consent.YES
         if not episode.scene.asks:
             return Consent.YES if self.settings.confirm is ConfirmMode.ALLOW else Consent.STOP
-        self._lock.release()  # while the person thinks, others may look
+        self.device_lock.release()  # while the person thinks, others may look
         try:
             return await episode.agent.confirm(question)
         finally:
-            await self._lock.acquire()
+            await self.device_lock.acquire()
 
     # Episodes
 
     def _run(self, command: Run) -> None:
         device = self._ready_device()
-        if self._running is not None and not self._running.done():
+        if self._runs:
             raise ProtocolError("an episode runs; stop it first", code="not_now")
         task = command.task or ("" if command.goal.strip() else self.world.task)
         if not command.fresh and task:
@@ -428,7 +452,7 @@ class DemoSession:
             desk=self.desk,
             feed=self.feed,
             device=device,
-            lock=self._lock,
+            lock=self.device_lock,
             tell=self.tell,
             phase=self._enter,
             policy=self.world.policy,
@@ -470,11 +494,14 @@ class DemoSession:
             self._enter(phase)
 
     def _report_bug(self, task: asyncio.Task[None]) -> None:
-        """What nobody expected ends an episode, not the demo; its traceback goes to the log."""
+        """What nobody expected ends an episode, or the looks at an idle device, not the demo; its traceback
+        goes to the log."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._notice("error", "bug", f"the episode was given up: {type(error).__name__}: {error}")
+            what = "the live screen" if task is self._watching else "the episode"
+            text = self.settings.secrets.mask(f"{what} was given up: {type(error).__name__}: {error}")
+            self._notice("error", "bug", text)
             asyncio.get_running_loop().call_exception_handler(
-                {"message": "an episode of the demo was given up", "exception": error, "task": task}
+                {"message": f"{what} of the demo was given up", "exception": error, "task": task}
             )
 
     def _ended(self, trajectory: Trajectory) -> None:
@@ -518,21 +545,25 @@ class DemoSession:
 
     def _fault(self, error: DeviceError) -> None:
         self._notice("error", "device", f"{error}; reconnect takes the device up again")
-        if self._running is None or self._running.done():
+        if not self._runs:
             self._enter(Phase.FAULT)
 
     async def _reconnect(self) -> None:
-        if self._running is not None and not self._running.done():
+        if self._runs:
             raise ProtocolError("an episode runs; stop it first", code="not_now")
-        async with self._lock:
+        async with self.device_lock:
             self._device = None
-            await self._lease.aclose()
+            self._enter(Phase.FAULT)  # until it is there again, whatever happens
+            try:
+                await self._lease.aclose()
+            except DeviceError as error:
+                self._notice("warning", "device", f"giving the device back: {error}")
             try:
                 await self._open()
             except DeviceError as error:
                 self._fault(error)
                 return
-        self._blind = False
+        self._missing = None
         self._enter(Phase.IDLE)
         self._notice("info", "device", f"{self.world.device} is back")
 
@@ -542,26 +573,43 @@ class DemoSession:
         while interval_s:
             await asyncio.sleep(interval_s)
             device = self._device
-            if device is None or self._lock.locked() or self._phase in (Phase.FAULT, Phase.STARTING):
+            if device is None or self.device_lock.locked() or self._phase in (Phase.FAULT, Phase.STARTING):
                 continue
-            async with self._lock:
+            async with self.device_lock:
                 await self._look(device)
 
     async def _look(self, device: SafeDevice) -> None:
         was_hidden = self.feed.hidden
         try:
             self.feed.show(await device.observe())
-        except DeviceError as error:
-            if not self._blind:
-                self._blind = True
-                if isinstance(error, CaptureError):
-                    self._notice("warning", "no_picture", f"no picture of the screen: {error}")
-                else:
-                    self._fault(error)
+        except CaptureError as error:
+            await self._look_for(device, error)
             return
-        self._blind = False
+        except DeviceError as error:
+            self._miss(error)
+            return
+        self._missing = None
         if self.feed.hidden and not was_hidden:
             self.tell(HIDDEN)
+
+    async def _look_for(self, device: SafeDevice, error: CaptureError) -> None:
+        """There is no picture: of a screen that is dark, or because the device is gone."""
+        try:
+            await device.preview(Wait())
+        except DeviceError as gone:
+            self._miss(gone)
+        else:
+            self._miss(error)
+
+    def _miss(self, error: DeviceError) -> None:
+        """Say once what is missing: a picture, or the device."""
+        before, self._missing = self._missing, type(error)
+        if before is type(error):
+            return
+        if isinstance(error, CaptureError):
+            self._notice("warning", "no_picture", f"no picture of the screen: {error}")
+        else:
+            self._fault(error)
 
 
 def _voted(checked: Outcome, verdict: Verdict) -> Outcome:

@@ -23,8 +23,12 @@ from devices.phone.adb.android import Android
 from devices.phone.adb.daemon import AdbDaemon
 from devices.phone.device import PhoneDevice
 from devices.phone.suites import phone_suite
+from gui_agent.actions import OpenApp
+from gui_agent.cli.agents import AgentOptions
+from gui_agent.cli.demo import Demo
 from gui_agent.cli.main import main
 from gui_agent.cli.run import RunExit
+from gui_agent.demo.protocol import Act, Phase, Reconnect, Run
 from gui_agent.device import StopReason
 from trajectories.records import Trajectory
 from trajectories.store import TrajectoryStore
@@ -261,6 +265,36 @@ def test_ctrl_c_leaves_a_phone_as_it_was_found(
     assert (said["end"], said["steps"]) == ("user", 2)
     assert {name: dict(table) for name, table in android.settings.items()} == before
     assert android.phone.state.foreground_app == "notes"  # and nothing was done after it
+
+
+async def test_a_demo_leaves_a_phone_as_it_was_found_and_notices_that_it_is_gone(
+    real_phone: tuple[str, Android], tmp_path: Path, endpoint: str, adb_server: AdbServer
+) -> None:
+    serial, android = real_phone
+    before = {name: dict(table) for name, table in android.settings.items()}
+    demo = Demo(
+        device=f"android:{serial}",
+        agent=AgentOptions(model="m", endpoint=endpoint),
+        store=tmp_path / "s",
+        poll_interval_s=0.05,
+    )
+    async with demo.opened() as session:
+        await session.handle(Run(goal="look", takeover=True))
+        await session.handle(Act(action=OpenApp(name="notes")))
+        async with asyncio.timeout(60):
+            while session.state.step < 1:  # noqa: ASYNC110 (the step is told by an event, too)
+                await asyncio.sleep(0.01)
+    assert {name: dict(table) for name, table in android.settings.items()} == before
+    assert last_episode(tmp_path / "s").stop is StopReason.USER
+    async with demo.opened() as session:
+        adb_server.disconnect(serial)  # nobody does anything: the page is told all the same
+        async with asyncio.timeout(60):
+            while session.state.phase is not Phase.FAULT:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        adb_server.connect(serial)
+        await session.handle(Reconnect())
+        assert session.state.phase is Phase.IDLE
+    assert {name: dict(table) for name, table in android.settings.items()} == before
 
 
 def test_a_phone_behind_adb_is_asked_about(

@@ -158,6 +158,39 @@ async def test_one_tab_decides_and_others_watch(tmp_path: Path) -> None:
             assert (await late.of("episode"))["stop"] == "user"
 
 
+async def test_a_stop_does_not_wait_for_what_was_ordered_before(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, mode=Mode.APPROVE) as (address, session),
+        page_at(address) as page,
+    ):
+        await page.do("run")
+        await page.of("proposal", needs="approval")
+        async with session.device_lock:  # the device is busy for long
+            for number in (901, 902):
+                page.send_text(json.dumps({"type": "act", "id": number, "action": BACK}))
+            await page.do("stop")
+            assert (await page.of("error", id=902))["text"] == "stopped before it was done"
+        assert (await page.of("error", id=901))["code"] == "not_now"
+        ended = await page.of("episode")
+        assert (ended["stop"], ended["steps"]) == ("user", 0)
+
+
+async def test_a_tab_that_takes_nothing_is_not_kept_for_and_a_long_story_is(tmp_path: Path) -> None:
+    from gui_agent.demo.clients import Client
+    from gui_agent.demo.frames import encode_frame
+    from gui_agent.demo.protocol import NoticeEvent
+
+    said = [NoticeEvent(level="info", code="x", text="half a letter \ud83d")] * 2000
+    async with served(tmp_path) as (_, session):
+        client = Client(1, encode_frame, said)
+        message = await anext(client.messages(session.feed))
+        assert isinstance(message, str)
+        assert json.loads(message.encode())["text"] == said[0].text
+        for event in said:
+            client.put(event)
+        assert len(client._events) < 3100
+
+
 async def test_screens_are_pushed_and_a_page_that_takes_none_holds_nobody_up(tmp_path: Path) -> None:
     async with served(tmp_path) as (address, session):  # noqa: SIM117 (the address is needed)
         async with page_at(address) as quick, page_at(address) as slow:

@@ -61,6 +61,8 @@ def test_commands_are_read_with_their_actions() -> None:
         ('{"type": "act", "action": {"type": "scroll", "direction": 5}}', "Direction"),
         ('{"type": "mode", "mode": {}}', "expected auto or approve"),
         ('{"type": "export", "episodes": [1]}', "list of texts"),
+        ('{"type": "run", "goal": "half \\ud83d"}', "half of a character"),
+        ('{"type": "act", "action": {"type": "type", "text": "\\udc00"}}', "half of a character"),
         (json.dumps({"type": "hint", "text": "x" * (MAX_TEXT_LENGTH + 1)}), "characters"),
         (
             json.dumps({"type": "act", "action": {"type": "type", "text": "x" * 5000}}),

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from devices.phone.device import PhoneDevice
-from gui_agent.actions import Button, Click, Finish, SystemButton, TypeText
+from gui_agent.actions import Action, Button, Click, Finish, OpenApp, ParseError, SystemButton, TypeText, Wait
 from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.cli.demo import Place
 from gui_agent.demo.asking import ListenedPolicy
@@ -49,12 +50,13 @@ from gui_agent.demo.protocol import (
     UndoneEvent,
 )
 from gui_agent.demo.session import DemoSession
+from gui_agent.demo.staleness import has_changed
 from gui_agent.demo.world import SessionSettings, World
 from gui_agent.device import ActionResult, ActionSource, StopReason, Verdict
 from gui_agent.errors import CaptureError, DeviceError, PolicyError
 from gui_agent.formats.registry import get_format
 from gui_agent.matching import get_matcher
-from gui_agent.observation import Observation
+from gui_agent.observation import Observation, Screenshot
 from gui_agent.policy import (
     Completion,
     FinishReason,
@@ -67,6 +69,7 @@ from gui_agent.safety import Decision as Ruling
 from gui_agent.safety import Judge, default_rules
 from gui_agent.safety.budget import Budget, MeteredPolicy
 from gui_agent.safety.options import ConfirmMode
+from gui_agent.safety.scene import Scene
 from trainers.config import SFTConfig
 from trainers.learner import load_learner_model
 from trainers.recordings import read_recordings
@@ -390,6 +393,54 @@ async def test_pause_step_and_stop(tmp_path: Path) -> None:
     assert (trajectory.stop, len(trajectory.steps)) == (StopReason.USER, 1)
 
 
+@pytest.mark.parametrize("edited", [False, True])
+async def test_a_yes_that_comes_after_the_screen_has_changed(tmp_path: Path, edited: bool) -> None:
+    device, aside, clock = PhoneDevice(), Click(x=90, y=170), Click(x=84, y=168)
+    lines = ("click 84 168", "click 84 168", "finish success")
+    async with demo(tmp_path, *lines, device=device, poll_interval_s=0.01) as watched:
+        await watched.do(SetMode(mode=Mode.APPROVE), RUN)
+        first = await watched.proposal()
+        frame = watched.session.feed.newest
+        async with watched.session.device_lock:
+            await device.execute(SystemButton(button=Button.HOME))
+            await device.execute(OpenApp(name="notes"))  # something else comes to the front
+        await watched.until(lambda: watched.session.feed.newest is not frame)
+        if edited:
+            await watched.do(Edit(proposal=first.proposal, action=aside))
+        else:
+            await watched.do(Approve(proposal=first.proposal))
+            await watched.until(lambda: watched.session.desk.proposal not in (0, first.proposal))
+            again = await watched.proposal()
+            assert (again.step, again.action) == (0, first.action)  # nothing was done yet
+            assert "has changed" in watched.of(NoticeEvent)[-1].text
+            await watched.do(Approve(proposal=again.proposal))
+        await watched.steps(1)
+        await watched.do(Stop())
+        trajectory = await watched.end()
+        newest = watched.session.feed.newest
+    step = trajectory.steps[0]
+    assert step.executed == (aside if edited else clock)
+    assert step.source is (ActionSource.HUMAN if edited else ActionSource.POLICY)
+    assert frame is not None
+    assert newest is not None
+    assert step.screenshot_sha256 != frame.screenshot.sha256  # kept with the screen that it was done on
+
+
+def test_only_what_lies_around_the_action_counts() -> None:
+    before = Image.new("RGB", (320, 640), "white")
+    after = before.copy()
+    after.paste("black", (300, 0, 320, 20))  # a clock in the corner
+    one, other = Screenshot.from_image(before), Screenshot.from_image(after)
+    assert not has_changed(one, one, [(310, 10)])
+    assert not has_changed(one, other, [(100, 100)])
+    assert not has_changed(one, other, [])
+    assert has_changed(one, other, [(310, 10)])
+    assert has_changed(one, other, [(100, 100), (319, 0)])
+    assert has_changed(one, Screenshot.from_image(before.rotate(90, expand=True)), [(100, 100)])
+    after.paste("black", (0, 300, 320, 400))
+    assert has_changed(one, Screenshot.from_image(after), [])
+
+
 async def test_a_hint_goes_into_the_prompts_and_can_be_taken_back(tmp_path: Path) -> None:
     async with demo(tmp_path, HOME, HOME, "finish success") as watched:
         await watched.do(SetMode(mode=Mode.APPROVE), RUN, Hint(text="look at the top"))
@@ -456,6 +507,68 @@ async def test_what_needs_a_yes_waits_for_a_person(tmp_path: Path, agrees: bool)
         await watched.end()
 
 
+async def test_who_acts_by_hand_after_an_episode_is_not_asked(tmp_path: Path) -> None:
+    rules = default_rules().with_decision(("clock",), Ruling.CONFIRM)
+    async with demo(tmp_path, "finish success", judge=Judge(rules=rules)) as watched:
+        await watched.do(RUN)
+        await watched.end()  # its last deed was the agent's
+        async with asyncio.timeout(30):
+            await watched.do(Act(action=Click(x=84, y=168)))
+        assert not [event for event in watched.of(ProposalEvent) if event.needs is Need.CONFIRMATION]
+
+
+async def test_stop_while_an_action_is_judged_performs_nothing(tmp_path: Path) -> None:
+    judged, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(PhoneDevice):
+        performed = 0
+
+        async def scene(self, action: Action) -> Scene:
+            if action == SystemButton(button=Button.HOME):
+                judged.set()
+                await go_on.wait()
+            return await super().scene(action)
+
+        async def execute(self, action: Action | ParseError) -> ActionResult:
+            self.performed += 1
+            return await super().execute(action)
+
+    device = Slow()
+    async with demo(tmp_path, HOME, device=device) as watched:
+        go_on.set()
+        await watched.do(SetMode(mode=Mode.APPROVE), RUN)
+        await watched.do(Approve(proposal=(await watched.proposal()).proposal))
+        proposal = await watched.proposal(step=1)
+        go_on.clear()
+        judged.clear()
+        before = device.performed
+        await watched.do(Approve(proposal=proposal.proposal))
+        await judged.wait()
+        await watched.do(Stop())
+        go_on.set()
+        await watched.session.ended()
+        assert device.performed == before
+        trajectory = watched.stored()
+    assert trajectory.stop is StopReason.USER
+    assert all(step.executed is not None for step in trajectory.steps)  # the stopped one is no step
+
+
+async def test_waiting_is_cut_short_and_leaves_no_step(tmp_path: Path) -> None:
+    class Patient(PhoneDevice):  # the virtual phone itself waits in no time
+        async def execute(self, action: Action | ParseError) -> ActionResult:
+            await asyncio.sleep(3600 if isinstance(action, Wait) else 0)
+            return await super().execute(action)
+
+    async with demo(tmp_path, HOME, "wait 60", device=Patient()) as watched:
+        await watched.do(SetMode(mode=Mode.APPROVE), RUN)
+        await watched.do(Approve(proposal=(await watched.proposal()).proposal))
+        await watched.do(Approve(proposal=(await watched.proposal(step=1)).proposal))
+        await watched.until(lambda: watched.session.state.phase == "acting")
+        await watched.do(Stop())
+        trajectory = await watched.end()
+    assert [step.executed for step in trajectory.steps] == [SystemButton(button=Button.HOME)]
+
+
 async def test_a_secret_is_typed_but_never_written_down(tmp_path: Path) -> None:
     typed: list[str] = []
 
@@ -468,8 +581,10 @@ async def test_a_secret_is_typed_but_never_written_down(tmp_path: Path) -> None:
 
     async with demo(tmp_path, HOME, "finish success", device=Typing()) as watched:
         await watched.do(replace(RUN, takeover=True))
-        await watched.do(Act(action=TypeText(text="hunter22"), secret=True))
+        await watched.do(Act(action=TypeText(text="hunter22"), secret=True, thought="it is hunter22"))
         await watched.steps(1)
+        with pytest.raises(ProtocolError, match=r"write its name in braces instead: \{TYPED_1\}"):
+            await watched.do(Hint(text="the password is hunter22"))
         await watched.do(Takeover(on=False))
         trajectory = await watched.end()
     assert typed == ["hunter22"]
@@ -508,12 +623,30 @@ async def test_a_model_that_fails_is_asked_again(tmp_path: Path) -> None:
         assert "no answer" in watched.of(NoticeEvent)[-1].text
         await watched.do(Resume())
         assert (await watched.end()).stop is StopReason.FINISHED
+    async with demo(tmp_path, HOME, PolicyError("no answer"), "finish success") as watched:
+        watched.session.desk.attended = False
+        await watched.do(RUN)
+        await watched.until(lambda: watched.session.state.phase == "paused")
+        await watched.do(Resume())  # somebody has come back; the first step is not lost
+        assert len((await watched.end()).steps) == 2
+    async with demo(tmp_path, PolicyError("no answer")) as watched:
+        watched.session.desk.attended = False
+        await watched.do(RUN)
+        await watched.session.ended()
+        assert "given up" in watched.of(NoticeEvent)[-1].text
+        assert watched.session.state.phase == "idle"
 
 
 class Breaking(PhoneDevice):
     """Breaks, or sees nothing, when it is told to."""
 
     error: DeviceError | None = None
+    is_gone = False
+
+    async def scene(self, action: Action) -> Scene:
+        if self.is_gone:
+            raise DeviceError("the cable is out")
+        return await super().scene(action)
 
     async def observe(self) -> Observation:
         if self.error is not None:
@@ -551,6 +684,12 @@ async def test_no_picture_is_a_notice_and_never_a_black_frame(tmp_path: Path) ->
         assert watched.session.feed.newest is before
         assert watched.session.state.phase == "idle"
         assert len(watched.of(NoticeEvent)) == 1
+        device.is_gone = True  # and now somebody pulls the cable
+        await watched.until(lambda: watched.session.state.phase == "fault")
+        assert "the cable is out" in watched.of(NoticeEvent)[-1].text
+        device.error, device.is_gone = None, False
+        await watched.do(Reconnect())
+        assert watched.session.state.phase == "idle"
 
 
 async def test_going_on_where_the_device_is(tmp_path: Path) -> None:
