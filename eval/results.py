@@ -40,6 +40,8 @@ class ResultRow:
         planner_errors, actor_errors, unread_errors: shares of the steps of held-out trajectories, after the
             expert's history, that are the planner's error, the actor's, or wrong for a reason that nobody
             can tell (see `eval.blame`); None for agents without a planner.
+        grid: name of the grid file; its rows share demonstrations, warm starts and evaluated instances, and
+            are compared with each other.
     """
 
     suite: str
@@ -57,11 +59,12 @@ class ResultRow:
     planner_errors: float | None = None
     actor_errors: float | None = None
     unread_errors: float | None = None
+    grid: str = ""
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> tuple[str, str, str, int]:
         """What a row is about; a file holds one row of each."""
-        return self.suite, self.method, self.seed
+        return self.suite, self.grid, self.method, self.seed
 
 
 def read_results(path: Path) -> list[ResultRow]:
@@ -84,7 +87,7 @@ def read_results(path: Path) -> list[ResultRow]:
 
 
 def append_result(path: Path, row: ResultRow) -> None:
-    """Add a row, or replace the one with the same suite, method and seed.
+    """Add a row, or replace the one with the same suite, grid, method and seed.
 
     Processes may append to one file at the same time.
     """
@@ -104,20 +107,20 @@ def _write(path: Path, rows: Sequence[ResultRow]) -> None:
 
 
 def results_table(rows: Sequence[ResultRow], *, titles: Mapping[str, str] | None = None) -> str:
-    """A Markdown table per suite: each method's mean over seeds, its range, and every seed.
+    """A Markdown table per suite and grid: each method's mean over seeds, its range, and every seed.
 
-    Columns that only some comparisons have are shown where a row of the suite has them.
+    Columns that only some comparisons have are shown where a row of the table has them.
     """
     sections = []
-    for suite in sorted({row.suite for row in rows}):
-        of_suite = [row for row in rows if row.suite == suite]
+    for suite, grid in sorted({(row.suite, row.grid) for row in rows}):
+        compared = [row for row in rows if (row.suite, row.grid) == (suite, grid)]
         by_method: dict[str, list[ResultRow]] = {}
-        for row in of_suite:
+        for row in compared:
             by_method.setdefault(row.method, []).append(row)
-        more = [column for column in _COLUMNS if any(column.value(row) is not None for row in of_suite)]
+        more = [column for column in _COLUMNS if any(column.value(row) is not None for row in compared)]
         titles_of_columns = [*_ALWAYS, *(column.title for column in more)]
         lines = [
-            f"### {suite}",
+            f"### {suite}" + (f", grid `{grid}`" if grid else ""),
             "",
             f"| {' | '.join(titles_of_columns)} |",
             f"|{'---|' * len(titles_of_columns)}",

@@ -127,7 +127,8 @@ class Bench:
     def dry_run(self) -> int:
         """Say which rows would be made."""
         grid = self._grid()
-        known = {(row.method, row.seed) for row in read_results(self.results)}
+        rows = read_results(self.results)
+        known = {(row.method, row.seed) for row in rows if row.grid == self.grid.stem}
         for seed in self.seeds or grid.seeds:
             for method in self._chosen(grid):
                 state = "has a row already" if (method.name, seed) in known else "to do"
@@ -162,6 +163,7 @@ class Bench:
             )
         return ResultRow(
             suite=scores.live["suite"],
+            grid=self.grid.stem,
             method=method.name,
             seed=chain.seed,
             success=round(scores.success, 4),

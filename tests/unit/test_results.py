@@ -71,6 +71,19 @@ def test_the_table_shows_mean_and_range_over_seeds() -> None:
     assert "25%–75%" in lines[5]
 
 
+def test_grids_have_tables_and_rows_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    for grid in ("quickstart", "adb_online"):
+        append_result(path, replace(ROW, grid=grid))
+    rows = read_results(path)
+    assert len(rows) == 2
+    headings = [line for line in results_table(rows).splitlines() if line.startswith("#")]
+    assert headings == [
+        "### phone/quickstart, grid `adb_online`",
+        "### phone/quickstart, grid `quickstart`",
+    ]
+
+
 def test_columns_of_some_comparisons_are_shown_where_they_are_known() -> None:
     known = replace(ROW, suite="long", planner_errors=0.25, actor_errors=0.125, trained_rows=20_000)
     table = results_table([ROW, known, replace(known, method="flat", planner_errors=None, actor_errors=None)])
