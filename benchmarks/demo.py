@@ -42,7 +42,7 @@ from devices.phone.display import PHONE_DISPLAY
 from gui_agent.actions import Action, Button, OpenApp, ParseError, SystemButton
 from gui_agent.agent import DemonstratorAgent
 from gui_agent.demo.clients import Clients
-from gui_agent.demo.protocol import Act
+from gui_agent.demo.commands import Act
 from gui_agent.demo.server import create_demo
 from gui_agent.demo.session import DemoSession
 from gui_agent.demo.world import Errand, SessionSettings, World

@@ -17,7 +17,8 @@ from pathlib import Path
 from devices.registry import resolve_suite
 from gui_agent.cli.agents import AgentOptions
 from gui_agent.cli.demo import Demo
-from gui_agent.demo.protocol import EpisodeEvent, Run
+from gui_agent.demo.commands import Run
+from gui_agent.demo.events import EpisodeEvent
 
 
 async def measure(

@@ -21,7 +21,7 @@ from gui_agent.cli.devices import open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.demo.asking import ListenedPolicy
 from gui_agent.demo.clients import Clients
-from gui_agent.demo.protocol import Mode
+from gui_agent.demo.commands import Mode
 from gui_agent.demo.server import create_demo
 from gui_agent.demo.session import DemoSession
 from gui_agent.demo.world import Errand, SessionSettings, World

@@ -1,6 +1,8 @@
 """The interactive demo: an agent works on a device while a person watches, corrects and takes over.
 
-protocol.py         what the page and the server say to each other
+commands.py         what the page asks for
+events.py           what it is told
+protocol.py         how both are read and written
 frames.py           how a screen travels
 screen.py           the newest screen, and who waits for a newer one
 asking.py           the policy, listened to, and asked once more for something else

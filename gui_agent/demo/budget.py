@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gui_agent.demo.asking import Answered
-from gui_agent.demo.protocol import BudgetEvent
+from gui_agent.demo.events import BudgetEvent
 from gui_agent.device import StopReason
 from gui_agent.safety.budget import Budget
 

@@ -13,17 +13,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import count
 from typing import Final
 
+from gui_agent.demo.commands import Claim, Command, Release, Seen
+from gui_agent.demo.events import ControlEvent, Event
 from gui_agent.demo.frames import MAX_UNSEEN, Frame, encode_frame, is_large
-from gui_agent.demo.protocol import (
-    Claim,
-    Command,
-    ControlEvent,
-    Event,
-    ProtocolError,
-    Release,
-    Seen,
-    event_to_json,
-)
+from gui_agent.demo.protocol import ProtocolError, event_to_json
 from gui_agent.demo.screen import ScreenFeed
 from gui_agent.demo.session import DemoSession
 

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from gui_agent.actions import Action
-from gui_agent.demo.protocol import Mode
+from gui_agent.demo.commands import Mode
 from gui_agent.safety.verdict import SafetyVerdict
 
 

@@ -21,18 +21,10 @@ from gui_agent.actions import Action, Finish, ParseError, Wait, action_points, a
 from gui_agent.actions import Answer as AnswerAction
 from gui_agent.agent import Agent, Decision, EpisodeContext, Steerable
 from gui_agent.demo.asking import Answered
+from gui_agent.demo.commands import Mode
 from gui_agent.demo.desk import Answer, Approved, Edited, Rejected
+from gui_agent.demo.events import Need, NoticeEvent, Part, Phase, ProposalEvent, ResolvedEvent, SaidEvent
 from gui_agent.demo.marks import Mark, with_rejected
-from gui_agent.demo.protocol import (
-    Mode,
-    Need,
-    NoticeEvent,
-    Part,
-    Phase,
-    ProposalEvent,
-    ResolvedEvent,
-    SaidEvent,
-)
 from gui_agent.demo.scene import Deed, DeedKind, Scene
 from gui_agent.demo.staleness import has_changed
 from gui_agent.device import ActionResult

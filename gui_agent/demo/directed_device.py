@@ -9,8 +9,8 @@ from typing import Final
 from gui_agent.actions import Action, Click, DoubleClick, LongPress, ParseError, Wait, action_points
 from gui_agent.agent import Agent, DemonstratorAgent, Steerable
 from gui_agent.demo.desk import HumanAct
+from gui_agent.demo.events import NoticeEvent, Phase
 from gui_agent.demo.marks import Mark
-from gui_agent.demo.protocol import NoticeEvent, Phase
 from gui_agent.demo.scene import Checkpoint, DeedKind, Scene
 from gui_agent.device import (
     ActionResult,

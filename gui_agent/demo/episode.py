@@ -12,8 +12,8 @@ from gui_agent.agent import Agent, EpisodeContext
 from gui_agent.demo.budget import Spent
 from gui_agent.demo.directed import DirectedAgent
 from gui_agent.demo.directed_device import DirectedDevice
+from gui_agent.demo.events import EpisodeEvent, Seconds, StepEvent, UndoneEvent
 from gui_agent.demo.marks import Chain, Mark, chain_of, with_chain
-from gui_agent.demo.protocol import EpisodeEvent, Seconds, StepEvent, UndoneEvent
 from gui_agent.demo.scene import Scene
 from gui_agent.demo.world import Errand, SessionSettings, World
 from gui_agent.device import EVALUATION_SEED_START, ActionSource, StopReason, Task

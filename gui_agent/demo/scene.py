@@ -11,8 +11,8 @@ from typing import Any
 from gui_agent.agent import Decision
 from gui_agent.demo.asking import ListenedPolicy
 from gui_agent.demo.desk import Desk, HumanAct
+from gui_agent.demo.events import Event, Phase
 from gui_agent.demo.marks import Mark
-from gui_agent.demo.protocol import Event, Phase
 from gui_agent.demo.screen import ScreenFeed
 from gui_agent.safety.device import SafeDevice
 from gui_agent.safety.options import ConfirmMode

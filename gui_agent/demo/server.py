@@ -24,15 +24,9 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gui_agent.demo.clients import Client, Clients, TooSlowError
-from gui_agent.demo.protocol import (
-    DoneEvent,
-    ErrorEvent,
-    ProtocolError,
-    Request,
-    Seen,
-    Stop,
-    request_from_json,
-)
+from gui_agent.demo.commands import Seen, Stop
+from gui_agent.demo.events import DoneEvent, ErrorEvent
+from gui_agent.demo.protocol import ProtocolError, Request, request_from_json
 from gui_agent.observation import Screenshot
 from gui_agent.viewer.app import create_viewer
 from gui_agent.viewer.runs import RunSource

@@ -17,42 +17,44 @@ from typing import Final, Self, assert_never
 
 from gui_agent.actions import Action, TypeText, Wait, action_points, action_type_name
 from gui_agent.agent import Steerable
-from gui_agent.demo.desk import Answer, Approved, Desk, Edited, HumanAct, Rejected
-from gui_agent.demo.directed_device import HIDDEN, can_undo
-from gui_agent.demo.episode import DirectedEpisode, episode_event
-from gui_agent.demo.export import export_episodes
-from gui_agent.demo.protocol import (
+from gui_agent.demo.commands import (
     Act,
     Approve,
     Claim,
     Command,
     Edit,
-    EpisodeEvent,
-    Event,
     Export,
-    ExportedEvent,
-    HelloEvent,
     Hint,
-    NoticeEvent,
     Pause,
-    Phase,
-    ProposalEvent,
-    ProtocolError,
     Reconnect,
     Reject,
     Release,
-    ResolvedEvent,
     Resume,
     Run,
     Seen,
     SetMode,
     SetOutcome,
-    StateEvent,
     StepOnce,
     Stop,
     Takeover,
     Undo,
 )
+from gui_agent.demo.desk import Answer, Approved, Desk, Edited, HumanAct, Rejected
+from gui_agent.demo.directed_device import HIDDEN, can_undo
+from gui_agent.demo.episode import DirectedEpisode, episode_event
+from gui_agent.demo.events import (
+    EpisodeEvent,
+    Event,
+    ExportedEvent,
+    HelloEvent,
+    NoticeEvent,
+    Phase,
+    ProposalEvent,
+    ResolvedEvent,
+    StateEvent,
+)
+from gui_agent.demo.export import export_episodes
+from gui_agent.demo.protocol import ProtocolError
 from gui_agent.demo.scene import DeedKind, Scene
 from gui_agent.demo.screen import ScreenFeed
 from gui_agent.demo.world import SessionSettings, World
@@ -101,6 +103,7 @@ class DemoSession:
         self._lease = AsyncExitStack()
         self._device: SafeDevice | None = None
         self._episode: DirectedEpisode | None = None
+        self._task = ""
         self._running: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._phase = Phase.IDLE
@@ -227,6 +230,7 @@ class DemoSession:
             paused=desk.paused,
             step=0 if episode is None else episode.scene.taken,
             goal="" if episode is None else episode.goal,
+            task=self._task,
             episode_id="" if episode is None else episode.episode_id,
             hint=desk.hint,
             undo_steps=0 if episode is None else len(episode.scene.checkpoints),
@@ -447,7 +451,7 @@ class DemoSession:
         check_goal(command.goal, self.settings.secrets)
         errand = self.world.errand(command.goal, task)
         self.desk.begin(takeover=command.takeover)
-        self.proposal = None
+        self.proposal, self._task = None, task
         scene = Scene(
             desk=self.desk,
             feed=self.feed,

@@ -28,7 +28,8 @@ from gui_agent.cli.agents import AgentOptions
 from gui_agent.cli.demo import Demo
 from gui_agent.cli.main import main
 from gui_agent.cli.run import RunExit
-from gui_agent.demo.protocol import Act, Phase, Reconnect, Run
+from gui_agent.demo.commands import Act, Reconnect, Run
+from gui_agent.demo.events import Phase
 from gui_agent.device import StopReason
 from trajectories.records import Trajectory
 from trajectories.store import TrajectoryStore

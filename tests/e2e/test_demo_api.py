@@ -27,7 +27,8 @@ from gui_agent.cli.demo import Demo, Place
 from gui_agent.cli.main import main
 from gui_agent.demo.client import RefusedError, cookie_of, page_at
 from gui_agent.demo.clients import Clients
-from gui_agent.demo.protocol import MAX_MESSAGE_BYTES, Mode, ProtocolError
+from gui_agent.demo.commands import Mode
+from gui_agent.demo.protocol import MAX_MESSAGE_BYTES, ProtocolError
 from gui_agent.demo.server import create_demo
 from gui_agent.demo.session import DemoSession
 from gui_agent.errors import ConfigError
@@ -177,8 +178,8 @@ async def test_a_stop_does_not_wait_for_what_was_ordered_before(tmp_path: Path) 
 
 async def test_a_tab_that_takes_nothing_is_not_kept_for_and_a_long_story_is(tmp_path: Path) -> None:
     from gui_agent.demo.clients import Client
+    from gui_agent.demo.events import NoticeEvent
     from gui_agent.demo.frames import encode_frame
-    from gui_agent.demo.protocol import NoticeEvent
 
     said = [NoticeEvent(level="info", code="x", text="half a letter \ud83d")] * 2000
     async with served(tmp_path) as (_, session):
@@ -284,8 +285,8 @@ async def test_ctrl_c_ends_the_episode_and_keeps_it(tmp_path: Path, sent: signal
 
 async def test_the_page_of_a_visitor_that_floods_is_sent_away(tmp_path: Path) -> None:
     from gui_agent.demo.clients import Client, TooSlowError
+    from gui_agent.demo.events import NoticeEvent
     from gui_agent.demo.frames import encode_frame
-    from gui_agent.demo.protocol import NoticeEvent
 
     async with served(tmp_path) as (_, session):
         client = Client(1, encode_frame)

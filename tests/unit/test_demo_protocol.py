@@ -12,19 +12,10 @@ import pytest
 from PIL import Image
 
 from gui_agent.actions import Click, TypeText
+from gui_agent.demo.commands import COMMANDS, Act, Edit, Mode, SetMode
+from gui_agent.demo.events import ErrorEvent
 from gui_agent.demo.frames import HEADER, MAX_UNSEEN, Frame, decode_frame, encode_frame
-from gui_agent.demo.protocol import (
-    COMMANDS,
-    MAX_TEXT_LENGTH,
-    Act,
-    Edit,
-    ErrorEvent,
-    Mode,
-    ProtocolError,
-    SetMode,
-    event_to_json,
-    request_from_json,
-)
+from gui_agent.demo.protocol import MAX_TEXT_LENGTH, ProtocolError, event_to_json, request_from_json
 from gui_agent.demo.screen import ScreenFeed
 from gui_agent.observation import Observation, Screenshot
 

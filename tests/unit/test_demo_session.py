@@ -19,36 +19,38 @@ from gui_agent.actions import Action, Button, Click, Finish, OpenApp, ParseError
 from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.cli.demo import Place
 from gui_agent.demo.asking import ListenedPolicy
-from gui_agent.demo.marks import REJECTED, UNDONE
-from gui_agent.demo.protocol import (
+from gui_agent.demo.commands import (
     Act,
     Approve,
     Command,
     Edit,
-    Event,
     Export,
-    ExportedEvent,
     Hint,
     Mode,
-    Need,
-    NoticeEvent,
     Pause,
-    ProposalEvent,
-    ProtocolError,
     Reconnect,
     Reject,
     Resume,
     Run,
-    SaidEvent,
     SetMode,
     SetOutcome,
-    StepEvent,
     StepOnce,
     Stop,
     Takeover,
     Undo,
+)
+from gui_agent.demo.events import (
+    Event,
+    ExportedEvent,
+    Need,
+    NoticeEvent,
+    ProposalEvent,
+    SaidEvent,
+    StepEvent,
     UndoneEvent,
 )
+from gui_agent.demo.marks import REJECTED, UNDONE
+from gui_agent.demo.protocol import ProtocolError
 from gui_agent.demo.session import DemoSession
 from gui_agent.demo.staleness import has_changed
 from gui_agent.demo.world import SessionSettings, World

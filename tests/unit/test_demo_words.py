@@ -11,7 +11,8 @@ import pytest
 
 from gui_agent.actions import Click, Drag, Swipe
 from gui_agent.cli.demo import Demo
-from gui_agent.demo.protocol import Act, ProtocolError, Run, Stop
+from gui_agent.demo.commands import Act, Run, Stop
+from gui_agent.demo.protocol import ProtocolError
 from gui_agent.demo.session import DemoSession
 from trajectories.store import TrajectoryStore
 
