@@ -32,6 +32,7 @@
     proposal: null, said: {}, steps: [], episodes: [], notices: [], exports: [],
     shown: null, // index of the step that is looked at; null is live
     live: null, // newest frame: number, width, height, bitmap
+    told: null, // the newest state with a goal
     draft: null, // the action that is to be performed instead
     byHand: false, // wanted without an episode; in one, state.takeover says it
     gesture: null, cross: null, mark: null, since: 0,
@@ -94,6 +95,7 @@
       page.state = event;
       if (!before || before.phase !== event.phase || before.step !== event.step) page.since = performance.now();
       if (before && event.episode_id && before.episode_id !== event.episode_id) Object.assign(page, { steps: [], proposal: null, said: {}, shown: null, draft: null, notices: [] });
+      if (event.goal && running()) page.told = event; // whose goal stands in the field, unless somebody writes another
       if (event.goal && running() && document.activeElement !== $("goal")) $("goal").value = event.goal;
       if (document.activeElement !== $("hint")) $("hint").value = event.hint;
       if (event.phase === "idle" && before && before.phase !== "idle") page.byHand = false;
@@ -526,6 +528,8 @@
     return [thumb("success", 0, "it was done"), thumb("failure", 180, "it was not done")];
   }
 
+  const viewerLink = (episode, style) => episode.stored && h("a", { class: style, href: `/episode/0/${encodeURIComponent(episode.episode_id)}`, target: "_blank", rel: "noopener" }, "Open in viewer");
+
   const verdictKind = { success: "good", failure: "bad", unscored: "quiet" };
   const same = (node, key) => { const found = node.dataset.key === key; node.dataset.key = key; return found; };
 
@@ -537,7 +541,7 @@
       h("p", {}, h("b", {}, episode.reason || spoken(episode.stop)), " ", h("span", { class: `badge ${verdictKind[episode.verdict]}` }, spoken(episode.verdict))),
       episode.answer ? h("p", { dir: "auto" }, h("b", {}, "Answer: "), episode.answer) : "",
       h("p", { class: "facts" }, [counted(episode.steps, "step"), episode.human_steps && `${episode.human_steps} by hand`, duration(episode.wall_s), episode.detail, episode.stored ? "" : "not stored"].filter(Boolean).join(" · ")),
-      h("p", { class: "choices" }, h("span", {}, "Was it done?"), thumbs(episode), h("button", { type: "button", disabled: !mine(), onclick: () => order("export", { episodes: [episode.episode_id] }) }, "Export")));
+      h("p", { class: "choices" }, h("span", {}, "Was it done?"), thumbs(episode), h("button", { type: "button", disabled: !mine(), onclick: () => order("export", { episodes: [episode.episode_id] }) }, "Export"), viewerLink(episode, "button")));
   }
 
   function renderEpisodes() {
@@ -546,7 +550,7 @@
     if (!same($("episode-list"), JSON.stringify([page.episodes, mine()]))) {
       $("episode-list").replaceChildren(...page.episodes.map((episode) => h("li", {},
         h("span", { class: "what", dir: "auto" }, episode.goal), h("span", { class: `badge ${verdictKind[episode.verdict]}` }, spoken(episode.verdict)),
-        h("small", {}, `${spoken(episode.stop)}, ${counted(episode.steps, "step")}`), h("span", { class: "choices" }, thumbs(episode)))));
+        h("small", {}, `${spoken(episode.stop)}, ${counted(episode.steps, "step")}`), h("span", { class: "choices" }, thumbs(episode), viewerLink(episode)))));
     }
     $("export-all").disabled = !mine();
     // A path of another host would begin with two slashes.
@@ -647,7 +651,8 @@
 
   function begin() {
     const goal = $("goal").value.trim();
-    order("run", { ...(goal || !page.hello.task ? { goal } : { task: page.hello.task }), takeover: page.byHand, fresh: $("fresh").checked });
+    const task = goal ? page.told && page.told.goal === goal && page.told.task : page.hello.task;
+    order("run", { ...(task ? { task } : { goal }), takeover: page.byHand, fresh: $("fresh").checked });
   }
   $("goal-form").addEventListener("submit", (event) => { event.preventDefault(); if (!running()) begin(); });
   $("goal").addEventListener("keydown", (event) => {
