@@ -84,17 +84,15 @@ QUICKSTART: Final = (
 """One or two clicks on something large, in few words: within reach of a very small model."""
 
 MULTI_STEP: Final = (
-    "click-button-sequence",
     "click-collapsible",
+    "click-checkboxes-transfer",
+    "click-checkboxes",
+    "click-checkboxes-soft",
     "enter-text",
-    "click-shades",
-    "ascending-numbers",
-    "enter-password",
-    "login-user",
     "use-spinner",
 )
-"""Never one action, mostly three to six, each simple: what is wanted stands in the goal or in view, and the
-words for a widget ("tap Login") say which one is meant."""
+"""Mostly three to six actions, each simple: what is wanted stands in the goal or in view, and the words for a
+widget ("tap Submit") say which one is meant. Within reach of a very small model, if not in full."""
 
 NEVER_ENDING: Final = frozenset({"hover-shape"})
 """Pages that never give a reward."""
