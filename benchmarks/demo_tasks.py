@@ -31,13 +31,13 @@ async def measure(
             began_s = time.perf_counter()
             await session.handle(Run(task=f"{suite}:{template}:{seed}"))
             await session.ended()
-            ended = session.episodes[-1]
+            ended = session.archive.episodes[-1]
             print(
                 f"{template:16} {ended.goal:32} {ended.verdict:8} {ended.stop:10} {ended.steps} steps, "
                 f"{time.perf_counter() - began_s:.1f} s",
                 flush=True,
             )
-        return session.episodes
+        return session.archive.episodes
 
 
 def main() -> None:

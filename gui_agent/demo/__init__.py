@@ -15,6 +15,8 @@ marks.py            which turns of the loop are steps, and what is kept of propo
 budget.py           steps, time and money
 episode.py          one directed episode
 world.py            what a session needs to know of the rest of the program
+borrowed.py         the device: lent, looked at while idle, taken up again
+archive.py          the episodes that have ended
 session.py          one device, one episode after the other, by commands and events
 clients.py          the tabs that look on, and the one that decides
 server.py           HTTP and WebSocket

@@ -91,7 +91,7 @@ class Site:
 
     async def export(self, request: HttpRequest) -> Response:
         """A zip."""
-        file = self._session.export_file(request.path_params["name"])
+        file = self._session.archive.exported(request.path_params["name"])
         if file is None:
             return PlainTextResponse("there is no such export", status_code=404)
         return FileResponse(file, media_type="application/zip", filename=file.name)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, assert_never
+from typing import Self, assert_never
 
-from gui_agent.actions import Action, TypeText, Wait, action_points, action_type_name
+from gui_agent.actions import Action, TypeText, action_points, action_type_name
 from gui_agent.agent import Steerable
+from gui_agent.demo.archive import Archive
+from gui_agent.demo.borrowed import BorrowedDevice
 from gui_agent.demo.commands import (
     Act,
     Approve,
@@ -40,12 +39,9 @@ from gui_agent.demo.commands import (
     Undo,
 )
 from gui_agent.demo.desk import Answer, Approved, Desk, Edited, HumanAct, Rejected
-from gui_agent.demo.directed_device import HIDDEN, can_undo
-from gui_agent.demo.episode import DirectedEpisode, episode_event
+from gui_agent.demo.episode import DirectedEpisode
 from gui_agent.demo.events import (
-    EpisodeEvent,
     Event,
-    ExportedEvent,
     HelloEvent,
     NoticeEvent,
     Phase,
@@ -53,27 +49,20 @@ from gui_agent.demo.events import (
     ResolvedEvent,
     StateEvent,
 )
-from gui_agent.demo.export import export_episodes
 from gui_agent.demo.protocol import ProtocolError
 from gui_agent.demo.scene import DeedKind, Scene
-from gui_agent.demo.screen import ScreenFeed
 from gui_agent.demo.world import SessionSettings, World
-from gui_agent.device import Outcome, StopReason, Verdict
-from gui_agent.errors import CaptureError, ConfigError, DataError, DeviceError, GuiAgentError
+from gui_agent.device import StopReason
+from gui_agent.errors import ConfigError, DataError, DeviceError, GuiAgentError
 from gui_agent.observation import Screenshot
 from gui_agent.safety.device import SafeDevice
 from gui_agent.safety.options import ConfirmMode, check_goal
 from gui_agent.safety.secrets import Secret
 from gui_agent.safety.verdict import Consent, Question
 from gui_agent.safety.verdict import Decision as Ruling
-from trajectories.records import Trajectory
 from trajectories.store import TrajectoryStore
 
 Listener = Callable[[Event], None]
-_VOTES: Final = {
-    Verdict.SUCCESS: "a person says that it was done",
-    Verdict.FAILURE: "a person says that it was not done",
-}
 
 
 class DemoSession:
@@ -82,38 +71,36 @@ class DemoSession:
     Attributes:
         feed: the screens of the device.
         desk: what the person wants.
-        device_lock: held by whoever uses the device.
-        store: where the episodes go.
-        episodes: those of this session that have ended, oldest first.
+        borrowed: the device.
+        archive: the episodes that have ended.
     """
 
     def __init__(self, world: World, store: TrajectoryStore, settings: SessionSettings | None = None) -> None:
         """Nothing is opened yet."""
         self.world = world
         self.settings = settings or SessionSettings()
-        self.store = store
-        self.feed = ScreenFeed()
+        self.archive = Archive(store)
         self.desk = Desk()
-        self.episodes: list[EpisodeEvent] = []
+        self.borrowed = BorrowedDevice(
+            world,
+            self.settings,
+            confirm=self._confirm,
+            halted=lambda: self.desk.stopping,
+            tell=self.tell,
+            on_fault=self._fault,
+        )
+        self.feed = self.borrowed.feed
         self.proposal: ProposalEvent | None = None
         self._listeners: list[Listener] = []
         self._numbers = count(1)
         self._secret_numbers = count(1)
-        self.device_lock = asyncio.Lock()
-        self._lease = AsyncExitStack()
-        self._device: SafeDevice | None = None
         self._episode: DirectedEpisode | None = None
         self._task = ""
         self._running: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._phase = Phase.IDLE
         self._shown: StateEvent | None = None
-        self._pictures: dict[str, Screenshot] = {}
-        self._checked: dict[str, Outcome] = {}
-        self._missing: type[DeviceError] | None = None
         self._by_hand = False
-        self._can_undo = self._can_hint = False
-        self._actions: tuple[str, ...] = ()
 
     # Beginning and end
 
@@ -124,8 +111,8 @@ class DemoSession:
             DeviceError: there is no such device, or it does not answer.
             ConfigError: it cannot be used so.
         """
-        await self._open()
-        self._watching = asyncio.ensure_future(self._watch())
+        await self.borrowed.open()
+        self._watching = asyncio.ensure_future(self.borrowed.watch(rests=self._rests))
         self._watching.add_done_callback(self._report_bug)
         return self
 
@@ -142,11 +129,11 @@ class DemoSession:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        await self._lease.aclose()
+        await self.borrowed.close()
 
     def interrupt(self) -> None:
         """Stop the episode that runs, if one does; nothing more is performed."""
-        if self._episode is not None:
+        if self._episode is not None and self._runs:
             self._episode.stop()
 
     async def ended(self) -> None:
@@ -154,26 +141,10 @@ class DemoSession:
         if self._running is not None:
             await asyncio.wait({self._running})
 
-    async def _open(self) -> None:
-        async with AsyncExitStack() as opening:
-            leased = await opening.enter_async_context(self.world.open_device())
-            device = SafeDevice(
-                leased,
-                judge=self.settings.judge,
-                confirm=self._confirm,
-                secrets=self.settings.secrets,
-                ends_when_denied=False,
-                halted=lambda: self.desk.stopping,
-            )
-            await device.reset(self.world.home)
-            self.feed.show(await device.observe())
-            await device.preview(Wait())  # rules are read once; the first action is not to wait for that
-            agent = self.world.agent_for(leased)
-            self._can_undo, self._can_hint = can_undo(leased, agent), isinstance(agent, Steerable)
-            known = leased.action_space & (self.world.words or leased.action_space)
-            self._actions = tuple(sorted(map(action_type_name, known)))
-            self._lease = opening.pop_all()
-            self._device = device
+    @property
+    def store(self) -> TrajectoryStore:
+        """Where the episodes go."""
+        return self.archive.store
 
     # What is told
 
@@ -201,9 +172,9 @@ class DemoSession:
             client=client,
             device=self.world.device,
             agent=self.world.agent,
-            can_undo=self._can_undo,
-            can_hint=self._can_hint,
-            actions=self._actions,
+            can_undo=self.borrowed.can_undo,
+            can_hint=self.borrowed.can_hint,
+            actions=self.borrowed.actions,
             task=self.world.task,
             examples=self.world.examples,
             poll_interval_s=self.settings.poll_interval_s,
@@ -211,7 +182,7 @@ class DemoSession:
 
     def story(self) -> list[Event]:
         """What a page must be told that comes later: the episodes, the steps so far, and how things are."""
-        said: list[Event] = [*self.episodes]
+        said: list[Event] = [*self.archive.episodes]
         if self._episode is not None:
             said += [*self._episode.steps, self._episode.spent.event]
         said.append(self.state)
@@ -239,12 +210,12 @@ class DemoSession:
     def picture(self, sha256: str) -> Screenshot | None:
         """A screen that an event has named, or None if there is none of that name."""
         running = {} if self._episode is None else self._episode.pictures
-        if (found := running.get(sha256) or self._pictures.get(sha256)) is not None:
+        if (found := running.get(sha256)) is not None:
             return found
         newest = self.feed.newest
         if newest is not None and newest.screenshot.sha256 == sha256:
             return newest.screenshot
-        return self.store.screenshot(sha256) if sha256 in self.store.screenshots else None
+        return self.archive.picture(sha256)
 
     def _tell_state(self) -> None:
         state = self.state
@@ -287,9 +258,9 @@ class DemoSession:
             case SetMode(mode=mode):
                 desk.mode = mode
             case SetOutcome():
-                await self._judge(command)
+                self.tell(await self.archive.judge(command))
             case Export(episodes=episodes):
-                await self._export(episodes)
+                self.tell(await self.archive.export(episodes))
             case Reconnect():
                 await self._reconnect()
             case Stop():
@@ -337,9 +308,12 @@ class DemoSession:
         return self._running is not None and not self._running.done()
 
     def _ready_device(self) -> SafeDevice:
-        if self._device is None or self._phase is Phase.FAULT:
+        if self.borrowed.device is None or self._phase is Phase.FAULT:
             raise ProtocolError("the device is not there; reconnect first", code="not_now")
-        return self._device
+        return self.borrowed.device
+
+    def _rests(self) -> bool:
+        return self._phase not in (Phase.FAULT, Phase.STARTING)
 
     def _check_answerable(self, number: int) -> None:
         self._running_episode()
@@ -390,7 +364,7 @@ class DemoSession:
             return
         if action_points(action) and self.feed.has_turned(command.frame):
             raise ProtocolError("the screen has turned since you pointed at it; point again", code="not_now")
-        async with self.device_lock:
+        async with self.borrowed.lock:
             self._by_hand = True
             try:
                 result = await device.execute(action)
@@ -406,8 +380,8 @@ class DemoSession:
     async def _permitted(self, action: Action, *, secret: bool) -> Action:
         """The person's action, its secret put away, if no rule denies it and the agent has a word for it."""
         device = self._ready_device()
-        if (name := action_type_name(type(action))) not in self._actions:
-            known = ", ".join(self._actions)
+        if (name := action_type_name(type(action))) not in self.borrowed.actions:
+            known = ", ".join(self.borrowed.actions)
             text = f"{name!r} is nothing that this device does and this agent can be told of; choose {known}"
             raise ProtocolError(text, code="bad_value")
         if secret and isinstance(action, TypeText):
@@ -415,7 +389,7 @@ class DemoSession:
             self.settings.secrets.add(kept)
             action = TypeText(text=kept.placeholder)
         try:
-            async with self.device_lock:
+            async with self.borrowed.lock:
                 verdict = await device.preview(action)
         except DeviceError as error:
             self._fault(error)
@@ -433,11 +407,11 @@ class DemoSession:
             return Consent.YES
         if not episode.scene.asks:
             return Consent.YES if self.settings.confirm is ConfirmMode.ALLOW else Consent.STOP
-        self.device_lock.release()  # while the person thinks, others may look
+        self.borrowed.lock.release()  # while the person thinks, others may look
         try:
             return await episode.agent.confirm(question)
         finally:
-            await self.device_lock.acquire()
+            await self.borrowed.lock.acquire()
 
     # Episodes
 
@@ -456,7 +430,7 @@ class DemoSession:
             desk=self.desk,
             feed=self.feed,
             device=device,
-            lock=self.device_lock,
+            lock=self.borrowed.lock,
             tell=self.tell,
             phase=self._enter,
             policy=self.world.policy,
@@ -471,7 +445,7 @@ class DemoSession:
             self.settings,
             numbers=self._numbers,
             fresh=command.fresh,
-            after=self.episodes[-1].episode_id if self.episodes else "",
+            after=self.archive.episodes[-1].episode_id if self.archive.episodes else "",
         )
         self._enter(Phase.STARTING)
         self._running = asyncio.ensure_future(self._run_episode(self._episode))
@@ -485,10 +459,7 @@ class DemoSession:
             self._notice("error", "episode", f"the episode was given up: {error}")
         else:
             trajectory = record.trajectory
-            self._pictures = dict(record.screenshots)
-            if trajectory.steps:
-                await asyncio.to_thread(self.store.append, record)
-            self._ended(trajectory)
+            self.tell(await self.archive.keep(record))
             if trajectory.stop is StopReason.DEVICE_FAULT:
                 phase = Phase.FAULT
                 self._notice("error", "device", f"{trajectory.fault}; reconnect takes the device up again")
@@ -508,43 +479,6 @@ class DemoSession:
                 {"message": f"{what} of the demo was given up", "exception": error, "task": task}
             )
 
-    def _ended(self, trajectory: Trajectory) -> None:
-        self._checked[trajectory.episode_id] = trajectory.outcome
-        event = episode_event(trajectory, stored=bool(trajectory.steps))
-        self.episodes.append(event)
-        self.tell(event)
-
-    async def _judge(self, command: SetOutcome) -> None:
-        place = next(
-            (i for i, event in enumerate(self.episodes) if event.episode_id == command.episode_id), None
-        )
-        if place is None or not self.episodes[place].stored:
-            raise ProtocolError(f"no stored episode {command.episode_id!r} of this session", code="bad_value")
-        if command.verdict not in list(Verdict):
-            raise ProtocolError("verdict must be success, failure or unscored", code="bad_value")
-        outcome = _voted(self._checked[command.episode_id], Verdict(command.verdict))
-        await asyncio.to_thread(self.store.judge, command.episode_id, outcome)
-        verdict, detail = outcome.verdict, outcome.detail
-        self.episodes[place] = replace(self.episodes[place], verdict=verdict.value, detail=detail)
-        self.tell(self.episodes[place])
-
-    async def _export(self, chosen: tuple[str, ...]) -> None:
-        ids = chosen or tuple(event.episode_id for event in self.episodes if event.stored)
-        made = await asyncio.to_thread(export_episodes, self.store, ids)
-        self.tell(
-            ExportedEvent(
-                path=f"/exports/{made.name}",
-                name=made.name,
-                num_episodes=len(ids),
-                num_bytes=made.stat().st_size,
-            )
-        )
-
-    def export_file(self, name: str) -> Path | None:
-        """A zip that was exported, or None."""
-        file = self.store.path / "exports" / name
-        return file if name.endswith(".zip") and "/" not in name and file.is_file() else None
-
     # The device
 
     def _fault(self, error: DeviceError) -> None:
@@ -555,70 +489,11 @@ class DemoSession:
     async def _reconnect(self) -> None:
         if self._runs:
             raise ProtocolError("an episode runs; stop it first", code="not_now")
-        async with self.device_lock:
-            self._device = None
-            self._enter(Phase.FAULT)  # until it is there again, whatever happens
-            try:
-                await self._lease.aclose()
-            except DeviceError as error:
-                self._notice("warning", "device", f"giving the device back: {error}")
-            try:
-                await self._open()
-            except DeviceError as error:
-                self._fault(error)
-                return
-        self._missing = None
+        self._enter(Phase.FAULT)  # until it is there again, whatever happens
+        try:
+            await self.borrowed.reopen()
+        except DeviceError as error:
+            self._fault(error)
+            return
         self._enter(Phase.IDLE)
         self._notice("info", "device", f"{self.world.device} is back")
-
-    async def _watch(self) -> None:
-        """Look at the device from time to time, while nothing else uses it."""
-        interval_s = self.settings.poll_interval_s
-        while interval_s:
-            await asyncio.sleep(interval_s)
-            device = self._device
-            if device is None or self.device_lock.locked() or self._phase in (Phase.FAULT, Phase.STARTING):
-                continue
-            async with self.device_lock:
-                await self._look(device)
-
-    async def _look(self, device: SafeDevice) -> None:
-        was_hidden = self.feed.hidden
-        try:
-            self.feed.show(await device.observe())
-        except CaptureError as error:
-            await self._look_for(device, error)
-            return
-        except DeviceError as error:
-            self._miss(error)
-            return
-        self._missing = None
-        if self.feed.hidden and not was_hidden:
-            self.tell(HIDDEN)
-
-    async def _look_for(self, device: SafeDevice, error: CaptureError) -> None:
-        """There is no picture: of a screen that is dark, or because the device is gone."""
-        try:
-            await device.preview(Wait())
-        except DeviceError as gone:
-            self._miss(gone)
-        else:
-            self._miss(error)
-
-    def _miss(self, error: DeviceError) -> None:
-        """Say once what is missing: a picture, or the device."""
-        before, self._missing = self._missing, type(error)
-        if before is type(error):
-            return
-        if isinstance(error, CaptureError):
-            self._notice("warning", "no_picture", f"no picture of the screen: {error}")
-        else:
-            self._fault(error)
-
-
-def _voted(checked: Outcome, verdict: Verdict) -> Outcome:
-    """The outcome with a person's word before that of the check; without a word the check's stands."""
-    if verdict is Verdict.UNSCORED:
-        return checked
-    said = f"{_VOTES[verdict]}; the check: {checked.verdict.value}"
-    return replace(checked, verdict=verdict, detail=said + (f" ({checked.detail})" if checked.detail else ""))

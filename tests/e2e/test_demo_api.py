@@ -166,7 +166,7 @@ async def test_a_stop_does_not_wait_for_what_was_ordered_before(tmp_path: Path) 
     ):
         await page.do("run")
         await page.of("proposal", needs="approval")
-        async with session.device_lock:  # the device is busy for long
+        async with session.borrowed.lock:  # the device is busy for long
             for number in (901, 902):
                 page.send_text(json.dumps({"type": "act", "id": number, "action": BACK}))
             await page.do("stop")

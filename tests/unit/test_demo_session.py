@@ -378,8 +378,8 @@ async def test_pause_step_and_stop(tmp_path: Path) -> None:
         number = len(watched.policy.prompts)
         await watched.do(Stop())  # during the preview: it is not performed any more
         await watched.session.ended()
-        assert watched.session.episodes[-1].stop == "user"
-        assert not watched.session.episodes[-1].stored  # nothing happened in it
+        assert watched.session.archive.episodes[-1].stop == "user"
+        assert not watched.session.archive.episodes[-1].stored  # nothing happened in it
         assert len(watched.policy.prompts) == number
         for command in (Pause(), Resume(), Stop(), Undo(), Takeover(on=True), Hint(text="x")):
             with pytest.raises(ProtocolError, match="no episode runs"):
@@ -403,7 +403,7 @@ async def test_a_yes_that_comes_after_the_screen_has_changed(tmp_path: Path, edi
         await watched.do(SetMode(mode=Mode.APPROVE), RUN)
         first = await watched.proposal()
         frame = watched.session.feed.newest
-        async with watched.session.device_lock:
+        async with watched.session.borrowed.lock:
             await device.execute(SystemButton(button=Button.HOME))
             await device.execute(OpenApp(name="notes"))  # something else comes to the front
         await watched.until(lambda: watched.session.feed.newest is not frame)
@@ -717,8 +717,8 @@ async def test_an_export_is_a_store_and_a_page(tmp_path: Path) -> None:
         trajectory = await watched.end()
         await watched.do(Export())
         name = watched.of(ExportedEvent)[0].name
-        file = watched.session.export_file(name)
-        assert watched.session.export_file(f"../{name}") is None
+        file = watched.session.archive.exported(name)
+        assert watched.session.archive.exported(f"../{name}") is None
     assert file is not None
     with zipfile.ZipFile(file) as archive:
         archive.extractall(tmp_path / "out")
