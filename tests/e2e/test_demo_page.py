@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -151,6 +152,40 @@ def test_words_for_screen_readers(demo: Any, open_page: OpenPage, scripted_model
     expect(page.locator("#spoken")).to_contain_text("Step 2:")
     page.keyboard.press("Escape")
     expect(page.locator("#spoken")).to_contain_text("Ended: stopped by you")
+
+
+def test_names_that_the_server_tells_are_text_and_links_lead_nowhere_else(demo: Any, chromium: Any) -> None:
+    """Names of devices, tasks, files and episodes may hold markup; a path may try to leave this server."""
+    words = ("episode_id", "goal", "stop", "reason", "verdict", "detail", "answer")
+    episode = {**dict.fromkeys(words, EVIL), "picture": "", "stored": True}
+    archive = {"type": "exported", "name": EVIL, "num_episodes": 1, "num_bytes": 1}
+    evil_paths = ("javascript:document.title='owned'", "/\\example.org/x")
+    events = [
+        {
+            "type": "hello", "client": 1, "device": EVIL, "agent": EVIL, "can_undo": True, "can_hint": True,
+            "actions": ["click"], "task": EVIL, "examples": [EVIL], "poll_interval_s": 1.0,
+        },
+        {"type": "control", "controller": 1, "you": True, "watchers": 0},
+        {"type": "episode", **episode, "steps": 1, "human_steps": 0, "wall_s": 1.0},
+        {"type": "notice", "level": "error", "code": "episode", "text": EVIL},
+        *({**archive, "path": path} for path in (*evil_paths, f"/exports/{EVIL}.zip")),
+        {"type": "error", "code": "bad_value", "text": EVIL, "id": 1},
+    ]  # fmt: skip
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route_web_socket("**/socket", lambda socket: [socket.send(json.dumps(event)) for event in events])
+    page.goto(demo.address)
+    expect(page.locator("#alerts")).to_contain_text(EVIL)
+    assert EVIL in page.inner_text("#where")
+    assert EVIL in page.get_attribute("#goal", "placeholder")
+    assert EVIL in page.inner_text("#end")
+    assert page.locator("img[src=x]").count() == 0
+    links = page.evaluate("[...document.links].map((link) => [link.origin, link.pathname])")
+    assert len(links) == 3  # the viewer twice, one of the files
+    assert {origin for origin, _ in links} == {demo.base}
+    assert all(path.startswith(("/episode/0/%3C", "/exports/")) for _, path in links)
+    assert page.title() != "owned"
+    context.close()
 
 
 def test_nothing_is_loaded_from_elsewhere_and_nothing_runs_inline(demo: Any) -> None:
