@@ -106,7 +106,8 @@ def compare(folder: Path, setting: Setting, *, probes: int, repeats: int) -> dic
 
 def _cost(update: dict[str, Any]) -> float:
     """CPU seconds of a trained row: an update in which no subgoal could be read is cheap for a bad reason."""
-    return float(update["cpu_s"]) / max(1, update["rows"])
+    cost: float = update["cpu_s"] / max(1, update["rows"])
+    return cost
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ class StopReason(StrEnum):
     LOOP = "loop"
     """The agent did the same in the same state again and again."""
     SAFETY = "safety"
-    """A safety rule held an action back and nobody allowed it, or the agent left the apps and sites allowed."""
+    """A rule held an action back and nobody allowed it, or the agent left the allowed apps and sites."""
     BUDGET = "budget"
     """The tokens or the money for the episode are spent."""
     USER = "user"

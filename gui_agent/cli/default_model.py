@@ -31,8 +31,8 @@ def with_default_model(options: AgentOptions) -> AgentOptions:
     settings = training_settings(QUICKSTART_MODEL.parent) if QUICKSTART_MODEL.is_dir() else None
     if settings is None:
         raise ConfigError(
-            "no model: name one with --model (a folder, a hub name, or with --endpoint a served name), or make "
-            f"that of the quickstart, {QUICKSTART_MODEL}, with: gui-agent pipeline --recipe quickstart"
+            "no model: name one with --model (a folder, a hub name, or with --endpoint a served name), or "
+            f"make that of the quickstart, {QUICKSTART_MODEL}, with: gui-agent pipeline --recipe quickstart"
         )
     return replace(
         options,

@@ -261,7 +261,7 @@ async def test_what_is_stopped_while_it_is_judged_is_not_performed() -> None:
             return await super().scene(action)
 
     device = Slow("Next")
-    held = await SafeDevice(device, halted=lambda: bool(stopped)).execute(Click(x=1, y=1))
+    held = await safe(device, halted=lambda: bool(stopped)).execute(Click(x=1, y=1))
     assert (held.executed, held.error, device.performed) == (None, HALTED, [])
 
 
