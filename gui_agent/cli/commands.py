@@ -51,6 +51,10 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.subgoals:Subgoals",
         summary="write an instruction to every step of recorded trajectories",
     ),
+    "data preferences": Entry(
+        target="gui_agent.cli.preferences:Preferences",
+        summary="write what people rejected in a demo beside what was done instead",
+    ),
     "train grounding": Entry(
         target="gui_agent.cli.train:Grounding",
         summary="teach a model to point at what an instruction names",

@@ -9,11 +9,10 @@ from typing import Any
 from gui_agent.actions import ParseError
 from gui_agent.agent import Candidate, CandidateKind, Decision
 from gui_agent.policy import AgentRole
+from trajectories.preferences import REJECTED
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.viewer.shown import action_label
 
-REJECTED = "rejected"
-"""Among what was measured of a candidate: a person did not want it, and chose what was executed."""
 UNDONE = "undone"
 """It was executed, and a person took it back."""
 

@@ -49,7 +49,7 @@ from gui_agent.demo.events import (
     StepEvent,
     UndoneEvent,
 )
-from gui_agent.demo.marks import REJECTED, UNDONE
+from gui_agent.demo.marks import UNDONE
 from gui_agent.demo.protocol import ProtocolError
 from gui_agent.demo.session import DemoSession
 from gui_agent.demo.staleness import has_changed
@@ -77,6 +77,7 @@ from trainers.learner import load_learner_model
 from trainers.recordings import read_recordings
 from trainers.rewards import SAMPLING_LIMIT
 from trainers.sft import expert_rows
+from trajectories.preferences import REJECTED, preferences
 from trajectories.records import Trajectory
 from trajectories.replay import ReplayDevice
 from trajectories.replay_task import ReplayTask
@@ -253,6 +254,10 @@ async def test_a_corrected_episode_can_be_imitated_and_replayed(
     (rejected,) = step.candidates
     assert (rejected.action, rejected.measured, rejected.branch) == (step.requested, {REJECTED: 1.0}, 1)
     assert rejected.completion.completion.text == "wrong click 3 200"
+    kept = TrajectoryStore.open(tmp_path / "demo").record(trajectory.episode_id)
+    (pair,) = preferences(kept, get_format("compact"), ImageBudget())
+    assert (pair.chosen, pair.rejected) == ("the clock click 84 168", "wrong click 3 200")
+    assert pair.prompt == watched.policy.prompts[0]  # what the agent was asked
     # What the agent remembers is what was done, not what it wanted.
     assert "click 84 168" in watched.policy.prompts[1][-1].text
 
