@@ -104,6 +104,10 @@ def test_with_the_keyboard_alone(page: Any, phone: Any, scripted_model: Any) -> 
     scripted_model.answers += [scripted_model.tap(100, 100), scripted_model.tap(200, 200)]
     scripted_model.otherwise = scripted_model.tap(900, 900)
     press = page.keyboard.press
+    page.set_checked("#approve-each", False)  # other tests of this demo left it as they liked
+    expect(page.locator("#approve-each")).not_to_be_checked()
+    page.reload()  # the focus is at the top again
+    expect(page.locator("#link")).to_have_text("you control")
     press("Tab")
     for _ in range(12):  # from the top of the page to the goal
         if page.evaluate("document.activeElement.id") == "goal":
