@@ -8,7 +8,7 @@ painted with the new screen; phone and browser share the computer's clock. Chang
 apart, so that a page that polls is hit at any moment of its interval. Three ways, in turns:
 
     live      the demo's page; a person or an agent acted
-    by itself the demo's page; the phone changed unasked, and is looked at every 250 ms while nothing is done
+    by itself the demo's page; the phone changed unasked, and is looked at every 100 ms while nothing is done
     polling   the baseline: a page that fetches a screenshot every --poll-ms and draws it
 """
 
@@ -193,7 +193,7 @@ async def _served(
     store = TrajectoryStore.create(folder / "store")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         access = Access(port=listener.getsockname()[1])
-        async with DemoSession(world, store, SessionSettings(poll_interval_s=0.25)) as session:
+        async with DemoSession(world, store, SessionSettings(poll_interval_s=0.1)) as session:
             clients = Clients(session)
             guarded = Guard(create_demo(clients), access=access)
             app = Starlette(routes=[*_polling(phone, poll_ms), Mount("/", guarded)])

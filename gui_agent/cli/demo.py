@@ -82,7 +82,7 @@ class Demo:
             for you is free; 0 is no limit.
         loop_limit: ask you before going on when the agent asks for the same in the same state so many times;
             0 never does.
-        poll_interval_s: look at the device so often while nothing else uses it; 0 leaves it to 0.25 for a
+        poll_interval_s: look at the device so often while nothing else uses it; 0 leaves it to 0.1 for a
             virtual phone, 0.5 for a page, 1 for a phone.
         seed: draws a virtual phone, and the noise of a sampling model.
         store: trajectory store that the episodes are added to.
@@ -222,7 +222,7 @@ class Demo:
             ),
             secrets=self.guard.secrets(start_url=url),
             preview_s=self.preview_s,
-            poll_interval_s=self.poll_interval_s or {"phone": 0.25, "android": 1.0}.get(place.kind, 0.5),
+            poll_interval_s=self.poll_interval_s or {"phone": 0.1, "android": 1.0}.get(place.kind, 0.5),
             loop_limit=self.loop_limit,
             seed=self.seed,
         )
