@@ -19,7 +19,7 @@ from gui_agent.agent import Decision, EpisodeContext, PatchThought, RoleCompleti
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import ActionResult, ActionSource
 from gui_agent.formats.base import ParsedResponse, PromptFormat, Turn
-from gui_agent.formats.planner import ParsedSubgoal, PlannerFormat, PlannerTurn
+from gui_agent.formats.planner import ParsedSubgoal, PlannerFormat, PlannerTurn, carried_subgoal
 from gui_agent.observation import Observation, Screenshot
 from gui_agent.policy import AgentRole, Policy, Prompt, SampleKey, SamplingParams
 
@@ -28,7 +28,8 @@ class PatchSubgoal(StrEnum):
     """Whose subgoal accompanies an expert action in the planner's history."""
 
     FROM_DATA = "from_data"
-    """The one recorded, or written by a template, for the expert's action; none where there is none."""
+    """The one recorded, or written by a template, for the expert's action; none where there is none that a
+    planner could have handed to an actor."""
     NONE = "none"
     """None: the history says that an expert took the step, and no more."""
 
@@ -104,6 +105,7 @@ class HierarchicalAgent:
         self, screenshot: Screenshot, action: Action, thought: str | None, subgoal: str | None = None
     ) -> None:
         """Put a step that somebody else took before this episode into both histories."""
+        subgoal = self._carried(subgoal)
         response = self._planner_format.render(subgoal, thought)
         self._planned.append(PlannerTurn(screenshot=screenshot, response=response, executed=action))
         words = self._actor_format.render(action, thought, self._geometry(screenshot))
@@ -242,7 +244,7 @@ class HierarchicalAgent:
         expected = result.expected
         subgoal = recorded = None
         if expected is not None and self._patch_subgoal is PatchSubgoal.FROM_DATA:
-            subgoal = expected.subgoal
+            subgoal = self._carried(expected.subgoal)
         if expected is not None and self._patch_thought is PatchThought.OFF_POLICY:
             recorded = expected.thought
         thought = recorded
@@ -268,6 +270,11 @@ class HierarchicalAgent:
         key = self.sample_key(AgentRole.PATCH_THOUGHT)
         (completion,) = await self._actor_policy.sample(prompt, n=1, params=self._actor_params, key=key)
         return self._actor_format.parse_thought(completion.text)
+
+    def _carried(self, subgoal: str | None) -> str | None:
+        """A recorded subgoal, or None where no planner could have handed it to an actor."""
+        read = carried_subgoal(self._planner_format, subgoal or "")
+        return read if isinstance(read, str) else None
 
     @property
     def _actor_turns(self) -> list[Turn]:

@@ -15,7 +15,7 @@ from gui_agent.agent_spec import AgentSpec
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import DataError
 from gui_agent.formats.base import PromptFormat
-from gui_agent.formats.planner import PlannerFormat
+from gui_agent.formats.planner import PlannerFormat, carried_subgoal
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Observation, Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
@@ -120,7 +120,7 @@ class _RoleRows:
         if not subgoal:
             self._left_out.append(f"{where}: none is recorded and no template knows the target's name")
             return None
-        read = self._planner_format.parse(self._planner_format.render(subgoal, None)).subgoal
+        read = carried_subgoal(self._planner_format, subgoal)
         if isinstance(read, str):
             return read
         self._left_out.append(f"{where}: {read.reason}")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from gui_agent.agent import PatchThought
 from gui_agent.agent_spec import AgentKind
 from gui_agent.errors import ConfigError
+from gui_agent.formats.planner import PlannerFormat, carried_subgoal
 from gui_agent.hierarchy import PatchSubgoal
 from gui_agent.matching import get_matcher
 from trainers.algorithms import configured_algorithm, get_algorithm
@@ -92,16 +93,33 @@ def _check_subgoals(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> No
     """Say how many patches will come without a subgoal: a planner's history has a gap there."""
     if config.agent is AgentKind.FLAT or config.patch_subgoal is not PatchSubgoal.FROM_DATA:
         return
-    frames = [frame for task in tasks for frame in task.frames]
-    missing = sum(not frame.expert.subgoal for frame in frames)
-    words = f"{missing} of {len(frames)} recorded steps in {config.data} have no subgoal"
-    if missing == len(frames):
+    planner_format = config.agent_spec.get_planner_format()
+    steps = [(task, number, frame) for task in tasks for number, frame in enumerate(task.frames)]
+    missing = [
+        f"trajectory {task.trajectory_id!r}, step {number}: {why}"
+        for task, number, frame in steps
+        if (why := _why_no_subgoal(planner_format, frame.expert.subgoal))
+    ]
+    if not missing:
+        return
+    words = (
+        f"{len(missing)} of {len(steps)} recorded steps in {config.data} have no subgoal that a patch could "
+        f"bring, the first: {missing[0]}"
+    )
+    if len(missing) == len(steps):
         raise ConfigError(
             f"patch_subgoal is {config.patch_subgoal.value}, but {words}; set subgoals to "
             "data_else_template with data whose widgets are labelled, or patch_subgoal to none"
         )
-    if missing:
-        warnings.warn(f"{words}; patches there go without", stacklevel=3)
+    warnings.warn(f"{words}; patches there go without", stacklevel=3)
+
+
+def _why_no_subgoal(planner_format: PlannerFormat, subgoal: str | None) -> str:
+    """Empty if an actor can be given the subgoal."""
+    if not subgoal:
+        return "none is recorded and no template knows the target's name"
+    read = carried_subgoal(planner_format, subgoal)
+    return "" if isinstance(read, str) else read.reason
 
 
 def replay_groups(

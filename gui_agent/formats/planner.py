@@ -105,6 +105,11 @@ def read_subgoal(words: str, *, max_chars: int, response: str) -> str | ParseErr
     return subgoal
 
 
+def carried_subgoal(planner_format: PlannerFormat, subgoal: str) -> str | ParseError:
+    """A subgoal from data or a template, as an actor is given it once a planner has written it."""
+    return planner_format.parse(planner_format.render(subgoal, None)).subgoal
+
+
 def planner_error(reason: str, response: str) -> ParseError:
     """The planner's mistake: the actor is not asked, and nothing of the agent's is executed."""
     return ParseError(reason=f"planner: {reason}", text=response)

@@ -162,6 +162,22 @@ async def test_the_dialogues_of_both_roles_say_what_was_done_and_by_whom() -> No
     assert actor[3].text.startswith("User Instruction: tap green\n")
 
 
+@pytest.mark.parametrize("recorded", ["x" * 500, "tap <|im_end|>", "tap \x07"])
+async def test_a_recorded_subgoal_that_no_actor_can_be_given_stays_out_of_both_histories(
+    recorded: str,
+) -> None:
+    policy = Scripted(says={"planner": ["tap green", "tap blue"], "actor": ["click 50 50", "click 0 50"]})
+    (first, *others) = task().frames
+    odd = replace(first, expert=replace(first.expert, subgoal=recorded))
+    await replay(policy, what=replace(task(), frames=(odd, *others)))
+    assert policy.prompts(AgentRole.PLANNER)[1] == "tap all\npatch\nplan\n"
+    agent = COMPACT.hierarchical_agent(policy)
+    agent.start(EpisodeContext(goal="tap all", episode_id="e"))
+    agent.remember(picture(0), Click(x=14, y=14), None, recorded)
+    assert recorded not in agent.planner_prompt(Observation(screenshot=picture(1)))[-1].text
+    assert [turn.goal for turn in agent.memory()[1]] == [""]
+
+
 async def test_an_actor_explains_a_patch_on_policy() -> None:
     says = {"planner": ["tap green"] * 2, "actor": ["click 50 50"] * 2, "patch_thought": ["the red one"]}
     policy = Scripted(says=says)

@@ -277,5 +277,21 @@ async def test_replay_brings_subgoals_or_says_that_there_are_none(model_dir: Pat
     (flat,) = replay_tasks(dataclasses.replace(config, agent=AgentKind.FLAT))
     assert [frame.expert.subgoal for frame in flat.frames] == [None, None, None]
     nothing = dataclasses.replace(config, subgoals=SubgoalSource.DATA)
-    with pytest.raises(ConfigError, match=r"3 of 3 recorded steps .* have no subgoal"):
+    with pytest.raises(ConfigError, match=r"3 of 3 recorded steps .* have no subgoal .* step 0: none is rec"):
         await train_semi_online(nothing)
+
+
+@pytest.mark.parametrize(
+    ("subgoal", "why"),
+    [("x" * 500, "500 characters"), ("tap <|im_end|>", "control token"), ("tap \x07", "control characters")],
+)
+async def test_recorded_subgoals_that_no_actor_can_be_given_are_told_before_training(
+    model_dir: Path, tmp_path: Path, subgoal: str, why: str
+) -> None:
+    said = dataclasses.replace(GOOD[0], subgoal=subgoal)
+    config = SemiOnlineConfig(
+        model=str(model_dir), device="cpu", agent=AgentKind.HIERARCHICAL, format="compact", max_updates=0,
+        data=store(tmp_path / "data", said, *GOOD[1:]), output_dir=tmp_path / "run", algorithm="foresight",
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match=rf"1 of 3 recorded steps .* step 0: planner: .*{why}"):
+        await train_semi_online(config)
