@@ -12,7 +12,7 @@ from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Observation
 from gui_agent.trial import restorable
 from trainers.advantages import Anchor, AnchorOptions
-from trainers.advantages.foresight import ForesightOptions, JudgeName
+from trainers.advantages.foresight import Execution, ForesightOptions, JudgeName
 from trainers.algorithms import Algorithm, Need
 from trainers.config import RLConfig, SemiOnlineConfig
 from trainers.rewards import get_reward
@@ -67,6 +67,11 @@ def _check_foresight(config: RLConfig, options: ForesightOptions, *, online: boo
         raise ConfigError(
             f"foresight:{given} tries actions and takes them back, and a recording goes one way only; leave "
             "it out, or train online on devices that can be restored"
+        )
+    if online and options.execution is not Execution.EXACT:
+        raise ConfigError(
+            f"foresight:execution={options.execution.value} compares actions with an expert's, and live "
+            "there is none: what an action achieves is read from the task; leave it out"
         )
     if config.reward != type(config).reward:
         warnings.warn(

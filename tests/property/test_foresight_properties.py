@@ -284,6 +284,8 @@ def test_what_cannot_be_rewarded_is_refused() -> None:
         ({"judge_endpoint": "http://127.0.0.1:8000/v1"}, "needs the address of its server"),
         ({"lookahead": -1}, "lookahead"),
         ({"discount": 2.0}, "discount"),
+        ({"discount": 0.5}, "no later step to discount"),
+        ({"judge_model": "qwen", "judge": JudgeName.PROGRESS, "lambda_judge": 0.1}, "model of the judge vlm"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:

@@ -18,7 +18,7 @@ from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole
 from trainers.algorithms import configured_algorithm
 from trainers.annotate import step_credits
-from trainers.config import OnExhausted, SemiOnlineConfig, SFTConfig
+from trainers.config import OnExhausted, OnlineConfig, SemiOnlineConfig, SFTConfig
 from trainers.learner import Learner
 from trainers.metrics import read_metrics
 from trainers.requirements import check_algorithm
@@ -210,6 +210,14 @@ async def test_what_foresight_cannot_work_with_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         await train_semi_online(settings(model_dir, data, tmp_path / "run", **changes))
+
+
+def test_an_experts_action_is_not_compared_with_where_none_is_known() -> None:
+    config = OnlineConfig(
+        model="m", agent=AgentKind.HIERARCHICAL, algorithm="foresight:execution=graded", lora_rank=2
+    )
+    with pytest.raises(ConfigError, match="execution=graded compares actions with an expert's"):
+        check_algorithm(config, configured_algorithm(config), online=True)
 
 
 def test_a_reward_that_foresight_does_not_pay_is_warned_of() -> None:

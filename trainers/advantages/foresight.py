@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from gui_agent.errors import ConfigError
 from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, group_codes, step_rewards
 from trainers.config import Compat
 from trainers.normalisation import NormMode, normalise
+
+_DISCOUNT: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,7 @@ class ForesightOptions:
     judge_endpoint: str = ""
     judge_model: str = ""
     lookahead: int = 0
-    discount: float = 0.9
+    discount: float = _DISCOUNT
 
     def __post_init__(self) -> None:
         self._require(self.probes >= 1, "probes", "1 or more")
@@ -101,6 +104,11 @@ class ForesightOptions:
             self._require(getattr(self, name) >= 0, name, "a weight of 0 or more")
         self._require(self.lookahead >= 0, "lookahead", "0 (off) or more steps")
         self._require(0 <= self.discount <= 1, "discount", "a number from 0 to 1")
+        if not self.lookahead and self.discount != _DISCOUNT:
+            raise ConfigError(
+                f"foresight.discount is {self.discount}, but without lookahead there is no later step to "
+                "discount; give foresight:lookahead=… too, or leave it out"
+            )
         if (self.judge is JudgeName.NONE) != (self.lambda_judge == 0):
             raise ConfigError(
                 f"foresight.judge is {self.judge.value!r} and foresight.lambda_judge is {self.lambda_judge}: "
@@ -110,6 +118,11 @@ class ForesightOptions:
             raise ConfigError(
                 f"foresight.judge is {self.judge.value!r} and foresight.judge_endpoint is "
                 f"{self.judge_endpoint!r}; the judge vlm needs the address of its server, and no other does"
+            )
+        if self.judge_model and self.judge is not JudgeName.VLM:
+            raise ConfigError(
+                f"foresight.judge_model is {self.judge_model!r}, but foresight.judge is "
+                f"{self.judge.value!r}; it names the model of the judge vlm"
             )
 
     def build(self, compat: Compat) -> ForesightAdvantage:
