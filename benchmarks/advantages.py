@@ -32,11 +32,11 @@ from semi_online_workload import Setting, build, training_config
 
 from trainers.advantages import EstimatorRow
 from trainers.algorithms import Algorithm, get_algorithm
-from trainers.config import SemiOnlineConfig
 from trainers.credit import EstimatorCredit, ScoredGroup, estimator_rows
 from trainers.metrics import read_metrics
 from trainers.rows import Row
 from trainers.semi_online import replay_groups, replay_tasks
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.state_names import StateNamer
 from trainers.training import Training
 

@@ -29,10 +29,11 @@ from rollout_workload import environment
 from semi_online_workload import Setting, build, training_config
 
 from gui_agent.agent_spec import AgentKind
-from trainers.config import SemiOnlineConfig, SFTConfig
 from trainers.metrics import read_metrics
 from trainers.semi_online import train_semi_online
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft import train_sft
+from trainers.sft_config import SFTConfig
 
 LORA_RANK = 8
 WORST_RATIO = 2.2

@@ -40,7 +40,6 @@ from semi_online_workload import Probe, Setting, build, peak_rss_mib, training_c
 
 from gui_agent.policies.transformers_loading import load_model
 from trainers.batching import plan_mini_batches
-from trainers.config import SemiOnlineConfig
 from trainers.credit import EstimatorCredit, ScoredGroup
 from trainers.forward import token_logprobs
 from trainers.learner import token_budget
@@ -49,6 +48,7 @@ from trainers.metrics import read_metrics
 from trainers.objectives import TokenTargets, policy_gradient
 from trainers.rows import Row
 from trainers.semi_online import replay_groups, replay_tasks
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.training import Training
 
 HOW_TO_GET_TRL = "TRL is missing; in an environment of its own: pip install trl==1.16.0 datasets"

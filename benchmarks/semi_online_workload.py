@@ -18,8 +18,10 @@ from gui_agent.formats.base import Turn
 from gui_agent.formats.registry import get_format
 from gui_agent.policies.transformers_loading import load_processor
 from gui_agent.policy import ImageBudget, TextPart
-from trainers.config import OldLogprobs, SemiOnlineConfig, SFTConfig
+from trainers.choices import OldLogprobs
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft import train_sft
+from trainers.sft_config import SFTConfig
 from trainers.tiny_model import Family, TinyModelConfig, build_tiny_model
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore

@@ -30,7 +30,8 @@ from trainers.advantages import (
     UiS1Options,
 )
 from trainers.advantages.foresight import ForesightOptions
-from trainers.config import Compat, RLConfig
+from trainers.choices import Compat
+from trainers.rl_config import RLConfig
 
 _KIND: Final = "algorithm"
 

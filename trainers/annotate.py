@@ -10,12 +10,13 @@ from gui_agent.matching import get_matcher
 from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole
 from trainers.candidates import CandidateCredit, candidate_credits
-from trainers.config import RLConfig, SemiOnlineConfig
 from trainers.configured_credit import configured_credit
 from trainers.credit import Credit, EstimatorCredit, ScoredGroup
 from trainers.foresight import ForesightCredit
 from trainers.rapo import Rapo
+from trainers.rl_config import RLConfig
 from trainers.rows import Row
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sources import whole_groups
 from trajectories.records import EpisodeRecord, Trajectory
 

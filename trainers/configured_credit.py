@@ -5,9 +5,9 @@ from __future__ import annotations
 from gui_agent.matching import ActionMatcher
 from trainers.advantages.foresight import ForesightOptions
 from trainers.algorithms import configured_algorithm
-from trainers.config import RLConfig
 from trainers.credit import EstimatorCredit
 from trainers.foresight import ForesightCredit, ForesightReward
+from trainers.rl_config import RLConfig
 
 
 def configured_credit(config: RLConfig, matcher: ActionMatcher | None) -> EstimatorCredit | ForesightCredit:

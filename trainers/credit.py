@@ -15,11 +15,12 @@ import numpy as np
 
 from trainers.advantages import EstimatorRow
 from trainers.algorithms import Algorithm, configured_algorithm
-from trainers.config import Compat, RLConfig
+from trainers.choices import Compat
 from trainers.filters import filter_rows
 from trainers.rapo import scale_informative
 from trainers.returns import discounted_returns
 from trainers.rewards import RewardFn, StepReward, checked, get_reward, total
+from trainers.rl_config import RLConfig
 from trainers.rows import Row
 from trainers.sources import Group
 from trainers.state_names import StateNamer, StateNames, action_key

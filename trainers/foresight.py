@@ -36,7 +36,7 @@ from gui_agent.matching import ActionMatcher, MatchResult
 from gui_agent.policy import AgentRole
 from trainers.advantages.foresight import Execution, ForesightOptions
 from trainers.advantages.rows import EstimatorRow
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.credit import ScoredGroup
 from trainers.rewards import StepReward, ui_s1_step_reward
 from trainers.rows import Row

@@ -34,13 +34,14 @@ from gui_agent.observation import Box, Screenshot
 from gui_agent.policies.transformers_loading import LoraSettings, load_processor
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policy import ImageBudget
-from trainers.config import OnExhausted, SemiOnlineConfig
+from trainers.choices import OnExhausted
 from trainers.credit import EstimatorCredit, ScoredGroup
 from trainers.learner import keep_quiet_without_terminal
 from trainers.loop import Evaluator, TimedPolicy
 from trainers.metrics import read_metrics
 from trainers.rows import Row
 from trainers.semi_online import replay_groups, replay_tasks
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trainers.training import Training
 from trajectories.records import EpisodeRecord, Step, Trajectory

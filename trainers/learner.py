@@ -38,11 +38,13 @@ from gui_agent.policies.transformers_roles import ROLE_ADAPTERS, adapter_of_role
 from gui_agent.policy import AgentRole
 from trainers.adapter_reference import StartingAdapters
 from trainers.batching import MiniBatch, TokenBudget, plan_mini_batches
-from trainers.config import LearnerConfig, OldLogprobs, RLConfig
+from trainers.choices import OldLogprobs
+from trainers.config import LearnerConfig
 from trainers.forward import TokenLogprobs, token_logprobs
 from trainers.metrics import Metrics, Stopwatch
 from trainers.objectives import ObjectiveFn, TokenTargets, negative_log_likelihood, policy_gradient
 from trainers.optimizer import WeightOptimizer
+from trainers.rl_config import RLConfig
 from trainers.rows import Row
 
 MODEL_FOLDER: Final = "model"

@@ -25,13 +25,14 @@ from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
 from gui_agent.policy import AgentRole, Completion, ImageBudget, Prompt, SampleKey, SamplingParams
 from trainers.checkpoint import TrainerState
-from trainers.config import OnExhausted, RLConfig
+from trainers.choices import OnExhausted
 from trainers.credit import Credit, ScoredGroup
 from trainers.learner import Learner
 from trainers.loop_metrics import sampling_metrics
 from trainers.metrics import Metrics, Stopwatch
 from trainers.partners import Partners
 from trainers.rapo import Rapo, warn_without_effect
+from trainers.rl_config import RLConfig
 from trainers.rows import Row, image_names
 from trainers.run_folder import RunFolder
 from trainers.sources import GroupBatch, GroupSource

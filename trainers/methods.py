@@ -18,10 +18,10 @@ from gui_agent.policy import AgentRole
 from gui_agent.trial import DeviceTrial, restorable
 from trainers.advantages.foresight import ForesightOptions, JudgeName
 from trainers.algorithms import configured_algorithm
-from trainers.config import RLConfig
 from trainers.configured_credit import configured_credit
 from trainers.credit import Credit
 from trainers.loop import TimedPolicy
+from trainers.rl_config import RLConfig
 from trainers.training import AgentBuilder, AgentFor, configured_agents
 
 

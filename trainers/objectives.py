@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from trainers.config import RLConfig
 from trainers.losses import kl_estimate, policy_loss
+from trainers.rl_config import RLConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from gui_agent.device import DeviceFactory, Task
 from trainers.algorithms import configured_algorithm
-from trainers.config import FaultStrategy, OnlineConfig
+from trainers.choices import FaultStrategy
 from trainers.loop import TrainResult
 from trainers.methods import open_method
+from trainers.online_config import OnlineConfig
 from trainers.partners import open_partners
 from trainers.requirements import check_algorithm, check_live_states, check_restorable
 from trainers.rewards import SAMPLING_LIMIT

@@ -18,7 +18,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
 from gui_agent.errors import ConfigError, DataError
-from trainers.config import LearnerConfig, SchedulerType
+from trainers.choices import SchedulerType
+from trainers.config import LearnerConfig
 
 _TENSORS: Final = "optimizer.safetensors"
 _COUNTERS: Final = "optimizer.json"

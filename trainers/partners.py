@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gui_agent.policies.batcher import LockStep
 from gui_agent.policies.opening import PolicySource, open_source
 from gui_agent.policy import AgentRole, Policy
-from trainers.config import RLConfig
+from trainers.rl_config import RLConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

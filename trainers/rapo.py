@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from trainers.config import RLConfig
+from trainers.rl_config import RLConfig
 from trainers.sources import Group
 from trajectories.records import EpisodeRecord
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from gui_agent.device import StopReason, Verdict
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Screenshot
-from trainers.config import OnDamage, SemiOnlineConfig, SFTConfig
+from trainers.choices import OnDamage
+from trainers.semi_online_config import SemiOnlineConfig
+from trainers.sft_config import SFTConfig
 from trajectories.records import Trajectory
 from trajectories.replay_task import ReplayTask
 from trajectories.store import TrajectoryStore

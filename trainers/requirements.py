@@ -14,8 +14,9 @@ from gui_agent.trial import restorable
 from trainers.advantages import Anchor, AnchorOptions
 from trainers.advantages.foresight import Execution, ForesightOptions, JudgeName
 from trainers.algorithms import Algorithm, Need
-from trainers.config import RLConfig, SemiOnlineConfig
 from trainers.rewards import get_reward
+from trainers.rl_config import RLConfig
+from trainers.semi_online_config import SemiOnlineConfig
 from trajectories.replay import ReplayTask
 
 _KEEP_ALL: Final = -1

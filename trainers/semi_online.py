@@ -13,7 +13,6 @@ from gui_agent.formats.planner import PlannerFormat, carried_subgoal
 from gui_agent.hierarchy import PatchSubgoal
 from gui_agent.matching import get_matcher
 from trainers.algorithms import configured_algorithm, get_algorithm
-from trainers.config import SemiOnlineConfig
 from trainers.loop import TrainResult
 from trainers.methods import open_method
 from trainers.partners import open_partners
@@ -21,6 +20,7 @@ from trainers.recordings import Recordings, read_recordings
 from trainers.requirements import check_algorithm, check_recorded_states
 from trainers.rewards import SAMPLING_LIMIT
 from trainers.rewards.requirements import check_reward
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sources import TaskGroups
 from trainers.training import AgentBuilder, EvaluatorFor, Training
 from trajectories.collect import EpisodeLabels

@@ -20,7 +20,6 @@ from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_roles import adapter_of_role
 from trainers.batching import MiniBatch, plan_steps
-from trainers.config import SFTConfig
 from trainers.learner import (
     Learner,
     build_accelerator,
@@ -34,6 +33,7 @@ from trainers.recordings import read_recordings
 from trainers.role_rows import ExpertRows, role_rows
 from trainers.rows import Row
 from trainers.run_folder import RunFolder
+from trainers.sft_config import SFTConfig
 from trajectories.records import Trajectory
 from trajectories.replay import ReplayTask
 from trajectories.subgoals import with_subgoals

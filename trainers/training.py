@@ -14,12 +14,12 @@ from gui_agent.formats.base import PromptFormat
 from gui_agent.formats.registry import get_format
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_roles import adapter_of_role
-from trainers.config import RLConfig
 from trainers.credit import Credit
 from trainers.learner import Learner, build_accelerator, check_frozen_roles, load_learner_model
 from trainers.loop import Evaluator, TimedPolicy, TrainingLoop, TrainResult
 from trainers.metrics import Stopwatch
 from trainers.partners import Partners
+from trainers.rl_config import RLConfig
 from trainers.sources import GroupSource
 
 AgentFor = Callable[[Device], Agent]

@@ -19,7 +19,7 @@ from gui_agent.cli.recipes import find_recipe
 from gui_agent.policy import AgentRole
 from gui_agent.viewer.credits import annotation_of
 from trainers.annotate import step_credits
-from trainers.config import RLConfig
+from trainers.rl_config import RLConfig
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 from trajectories.viewer import (

@@ -26,11 +26,15 @@ from gui_agent.matching import get_matcher
 from gui_agent.observation import LabelledScreen
 from gui_agent.policy import SamplingParams
 from trainers.algorithms import configured_algorithm
-from trainers.config import LearnerConfig, OnlineConfig, RLConfig, SemiOnlineConfig, SFTConfig
+from trainers.config import LearnerConfig
 from trainers.grounding.config import GroundingConfig
+from trainers.online_config import OnlineConfig
 from trainers.recordings import open_store
 from trainers.requirements import check_algorithm, check_recorded_states
 from trainers.rewards.requirements import check_reward
+from trainers.rl_config import RLConfig
+from trainers.semi_online_config import SemiOnlineConfig
+from trainers.sft_config import SFTConfig
 from trajectories.collect import collect_episodes, group_jobs
 
 if TYPE_CHECKING:  # these import torch, which --help does without

@@ -19,7 +19,8 @@ from gui_agent.errors import ConfigError, DataError
 from gui_agent.viewer.credits import RewardScorer, StoreCredits, TrainingScorer
 from gui_agent.viewer.runs import RunSource
 from gui_agent.web.serving import ServingOptions, serve
-from trainers.config import OnlineConfig, RLConfig
+from trainers.online_config import OnlineConfig
+from trainers.rl_config import RLConfig
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 from trajectories.viewer import Annotations, write_viewer

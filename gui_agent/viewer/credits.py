@@ -14,9 +14,9 @@ from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole
 from gui_agent.viewer.quiet import Requests
 from trainers.annotate import StepCredit, step_credits
-from trainers.config import RLConfig
 from trainers.rapo import Rapo
 from trainers.rewards import can_be_scored, checked, get_reward
+from trainers.rl_config import RLConfig
 from trajectories.records import Trajectory
 from trajectories.store import TrajectoryStore
 from trajectories.viewer import CandidateAnnotation, StepAnnotation

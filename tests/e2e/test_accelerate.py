@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from trainers.config import SemiOnlineConfig
+    from trainers.semi_online_config import SemiOnlineConfig
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +127,10 @@ def main(folder: Path, out: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from trainers.config import SemiOnlineConfig
     from trainers.learner import Learner, load_learner_model
     from trainers.rows import Row
     from trainers.semi_online import replay_tasks, train_semi_online
+    from trainers.semi_online_config import SemiOnlineConfig
     from trainers.sft import expert_rows
 
     torch.set_num_threads(1)

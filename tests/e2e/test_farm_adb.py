@@ -31,9 +31,10 @@ from devices.phone.suites import phone_suite
 from gui_agent.cli.main import main
 from gui_agent.device import Device, Verdict
 from gui_agent.errors import DependencyError, DeviceTimeoutError
-from trainers.config import OnExhausted, OnlineConfig
+from trainers.choices import OnExhausted
 from trainers.metrics import read_metrics, without_times
 from trainers.online import train_online
+from trainers.online_config import OnlineConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.collect import CollectStats, collect_episodes, demonstrator_for, group_jobs
 from trajectories.store import TrajectoryStore

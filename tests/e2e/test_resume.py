@@ -145,8 +145,8 @@ def build(folder: Path) -> tuple[Path, Path]:
     from gui_agent.actions import Action, Click, Finish
     from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
     from gui_agent.observation import Screenshot
-    from trainers.config import SFTConfig
     from trainers.sft import train_sft
+    from trainers.sft_config import SFTConfig
     from trainers.tiny_model import TinyModelConfig, build_tiny_model
     from trajectories.records import EpisodeRecord, Step, Trajectory
     from trajectories.store import TrajectoryStore
@@ -228,8 +228,9 @@ def die_at(moment: str, call: int) -> None:
 
 
 def train(chain: Chain, model: Path, data: Path, output_dir: Path) -> None:
-    from trainers.config import OnExhausted, SemiOnlineConfig
+    from trainers.choices import OnExhausted
     from trainers.semi_online import train_semi_online
+    from trainers.semi_online_config import SemiOnlineConfig
 
     config = SemiOnlineConfig(
         model=str(model), data=data, output_dir=output_dir, format="compact", device="cpu",

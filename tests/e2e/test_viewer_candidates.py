@@ -26,7 +26,7 @@ from gui_agent.policy import AgentRole, Completion, FinishReason
 from gui_agent.viewer.app import create_viewer
 from gui_agent.web.access import Access, Guard
 from trainers.annotate import step_credits
-from trainers.config import SemiOnlineConfig
+from trainers.semi_online_config import SemiOnlineConfig
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore
 from trajectories.viewer import CandidateAnnotation, StepAnnotation

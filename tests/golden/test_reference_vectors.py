@@ -73,8 +73,8 @@ from trainers.advantages import (
     TextSimilarity,
     UiS1Advantage,
 )
+from trainers.choices import Compat
 from trainers.clusters import cluster_codes
-from trainers.config import Compat
 from trainers.filters import FilterMetric, filter_groups
 from trainers.losses import Aggregation, KlEstimator, aggregate, kl_estimate, policy_loss
 from trainers.normalisation import NormMode

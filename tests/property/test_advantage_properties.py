@@ -27,8 +27,8 @@ from trainers.advantages import (
     UiS1Advantage,
 )
 from trainers.algorithms import ALGORITHMS, EstimatorSettings, get_estimator
+from trainers.choices import Compat
 from trainers.clusters import cluster_codes
-from trainers.config import Compat
 from trainers.filters import FilterMetric, filter_groups, filter_rows
 from trainers.normalisation import NormMode, normalise
 from trainers.returns import discounted_returns

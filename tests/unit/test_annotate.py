@@ -11,7 +11,7 @@ from gui_agent.agent import RoleCompletion
 from gui_agent.device import Outcome, StopReason, Verdict
 from gui_agent.policy import AgentRole, Completion, FinishReason
 from trainers.annotate import step_credits
-from trainers.config import OnlineConfig
+from trainers.online_config import OnlineConfig
 from trajectories.records import Step, Trajectory
 
 CONFIG = OnlineConfig(algorithm="grpo", num_generations=2, max_prompt_length=3)

@@ -72,11 +72,11 @@ from gui_agent.safety import Judge, default_rules
 from gui_agent.safety.budget import Budget, MeteredPolicy
 from gui_agent.safety.options import ConfirmMode
 from gui_agent.safety.scene import Scene
-from trainers.config import SFTConfig
 from trainers.learner import load_learner_model
 from trainers.recordings import read_recordings
 from trainers.rewards import SAMPLING_LIMIT
 from trainers.sft import expert_rows
+from trainers.sft_config import SFTConfig
 from trajectories.preferences import REJECTED, preferences
 from trajectories.records import Trajectory
 from trajectories.replay import ReplayDevice

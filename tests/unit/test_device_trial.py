@@ -30,9 +30,10 @@ from gui_agent.policy import (
     SamplingParams,
 )
 from gui_agent.trial import DeviceTrial, potential, restorable
-from trainers.config import OnExhausted, OnlineConfig
+from trainers.choices import OnExhausted
 from trainers.metrics import read_metrics
 from trainers.online import train_online
+from trainers.online_config import OnlineConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.replay import ReplayDevice
 from trajectories.store import TrajectoryStore

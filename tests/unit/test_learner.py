@@ -17,9 +17,10 @@ from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
 from gui_agent.policy import AgentRole, ImagePart, Message, Role, SampleKey, SamplingParams, TextPart
 from trainers.batching import TokenBudget, micro_batches, plan_mini_batches, plan_steps
-from trainers.config import OldLogprobs, RLConfig, SchedulerType
+from trainers.choices import OldLogprobs, SchedulerType
 from trainers.learner import Learner, load_learner_model
 from trainers.optimizer import learning_rate_at
+from trainers.rl_config import RLConfig
 from trainers.rows import Row
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 

@@ -8,7 +8,7 @@ from gui_agent.agent_spec import AgentSpec
 from gui_agent.cli.train import LiveHook
 from gui_agent.errors import ConfigError
 from gui_agent.policy import SamplingParams
-from trainers.config import SemiOnlineConfig
+from trainers.semi_online_config import SemiOnlineConfig
 
 
 def test_a_hook_is_made_where_one_is_asked_for() -> None:

@@ -16,11 +16,13 @@ from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
 from trainers.checkpoint import load_state
-from trainers.config import OnExhausted, SemiOnlineConfig, SFTConfig
+from trainers.choices import OnExhausted
 from trainers.loop import Evaluator, StopCause, TimedPolicy, TrainResult
 from trainers.metrics import read_metrics
 from trainers.semi_online import replay_tasks, train_semi_online
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft import expert_rows, train_sft
+from trainers.sft_config import SFTConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore

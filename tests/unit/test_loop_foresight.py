@@ -18,13 +18,16 @@ from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole
 from trainers.algorithms import configured_algorithm
 from trainers.annotate import step_credits
-from trainers.config import OnExhausted, OnlineConfig, SemiOnlineConfig, SFTConfig
+from trainers.choices import OnExhausted
 from trainers.learner import Learner
 from trainers.metrics import read_metrics
+from trainers.online_config import OnlineConfig
 from trainers.requirements import check_algorithm
 from trainers.rows import Row
 from trainers.semi_online import train_semi_online
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft import train_sft
+from trainers.sft_config import SFTConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore

@@ -14,10 +14,11 @@ from gui_agent.actions import ACTION_TYPES, Action, ParseError
 from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task, Verdict
 from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Box, Observation, Screenshot, UiElement
-from trainers.config import FaultStrategy, OnExhausted, OnlineConfig
+from trainers.choices import FaultStrategy, OnExhausted
 from trainers.loop import StopCause
 from trainers.metrics import read_metrics
 from trainers.online import train_online
+from trainers.online_config import OnlineConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.store import TrajectoryStore
 

@@ -29,10 +29,10 @@ from gui_agent.policy import (
     SamplingParams,
 )
 from trainers.advantages.foresight import ForesightOptions, JudgeName
-from trainers.config import SemiOnlineConfig
 from trainers.credit import EstimatorCredit
 from trainers.foresight import ForesightCredit
 from trainers.methods import fans, open_judge, open_method
+from trainers.semi_online_config import SemiOnlineConfig
 
 KEY = SampleKey(seed=0, update=0, episode="e", step=0)
 SHOT = Screenshot.from_image(Image.new("RGB", (56, 56)))

@@ -12,8 +12,8 @@ from gui_agent.agent import RoleCompletion
 from gui_agent.device import Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.policy import AgentRole, Completion, FinishReason
-from trainers.config import OnlineConfig
 from trainers.credit import EstimatorCredit
+from trainers.online_config import OnlineConfig
 from trainers.rapo import Rapo, warn_without_effect
 from trainers.sources import Group, whole_groups
 from trajectories.records import EpisodeRecord, Step, Trajectory

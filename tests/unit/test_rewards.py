@@ -14,7 +14,7 @@ from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Ve
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.matching import MATCHERS, MatchResult
 from gui_agent.policy import AgentRole, Completion, FinishReason
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.credit import estimator_rows
 from trainers.rewards import (
     PARTS,

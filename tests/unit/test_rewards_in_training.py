@@ -19,10 +19,11 @@ from gui_agent.errors import ConfigError, DeviceError, GuiAgentError
 from gui_agent.observation import Observation, Screenshot
 from gui_agent.policy import AgentRole, Completion, FinishReason
 from trainers.annotate import step_credits
-from trainers.config import OnlineConfig, SemiOnlineConfig
 from trainers.online import train_online
+from trainers.online_config import OnlineConfig
 from trainers.rewards import PARTS, REWARDS
 from trainers.semi_online import train_semi_online
+from trainers.semi_online_config import SemiOnlineConfig
 from trajectories.records import Step, Trajectory
 
 

@@ -12,7 +12,7 @@ from gui_agent.agent_spec import AgentKind
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.policy import AgentRole, Completion, FinishReason
 from trainers.annotate import step_credits
-from trainers.config import OnlineConfig
+from trainers.online_config import OnlineConfig
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.viewer import StepAnnotation
 from trajectories.viewer.payload import page_data

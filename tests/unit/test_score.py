@@ -18,9 +18,10 @@ from gui_agent.cli.score import Score
 from gui_agent.device import ActionResult, Device, Outcome, StopReason, Task, Verdict
 from gui_agent.errors import ConfigError, DataError, DeviceError
 from gui_agent.observation import Observation, Screenshot
-from trainers.config import FaultStrategy, OnExhausted, OnlineConfig
+from trainers.choices import FaultStrategy, OnExhausted
 from trainers.metrics import read_metrics
 from trainers.online import train_online
+from trainers.online_config import OnlineConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore

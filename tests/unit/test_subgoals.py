@@ -18,12 +18,13 @@ from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Box, Screenshot
 from gui_agent.policies.transformers_roles import RoleFolder
 from gui_agent.policy import AgentRole
-from trainers.config import SemiOnlineConfig, SFTConfig
 from trainers.learner import load_learner_model
 from trainers.metrics import read_metrics
 from trainers.role_rows import role_rows
 from trainers.semi_online import replay_tasks, train_semi_online
+from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft import train_sft
+from trainers.sft_config import SFTConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.convert_aitz import AitzOptions, read_aitz
 from trajectories.convert_ui_s1 import UiS1Options, read_ui_s1

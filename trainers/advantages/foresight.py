@@ -14,7 +14,7 @@ import numpy as np
 
 from gui_agent.errors import ConfigError
 from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, group_codes, step_rewards
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.normalisation import NormMode, normalise
 
 _DISCOUNT: Final = 0.9

@@ -17,7 +17,7 @@ from trainers.advantages.rows import (
 )
 from trainers.advantages.states import SameState, anchor_clusters
 from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, two_terms
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.normalisation import NormMode
 
 

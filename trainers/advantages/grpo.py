@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trainers.advantages.rows import AdvantageTerms, EstimatorRow, HasTerms, Rng, episode_rewards
 from trainers.advantages.terms import PAPER_TERM, EpisodeTerm
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.normalisation import NormMode
 
 

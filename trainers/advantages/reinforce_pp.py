@@ -18,7 +18,7 @@ from trainers.advantages.rows import (
     group_codes,
     role_codes,
 )
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.normalisation import NormMode, cluster_statistics, normalise
 
 

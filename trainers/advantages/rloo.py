@@ -14,7 +14,7 @@ from trainers.advantages.rows import (
     first_rows,
     group_codes,
 )
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.normalisation import leave_one_out
 
 

@@ -28,8 +28,8 @@ from trainers.advantages.rows import (
 )
 from trainers.advantages.states import SameState, alone_where, state_codes
 from trainers.advantages.terms import EpisodeTerm
+from trainers.choices import Compat
 from trainers.clusters import Codes, cluster_codes, time_order
-from trainers.config import Compat
 from trainers.normalisation import NormMode
 from trainers.returns import Floats
 

@@ -21,8 +21,8 @@ from trainers.advantages.rows import (
     step_rewards,
 )
 from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, two_terms
+from trainers.choices import Compat
 from trainers.clusters import Codes, cluster_codes
-from trainers.config import Compat
 from trainers.normalisation import NormMode
 
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from trainers.advantages.rows import AdvantageTerms, EstimatorRow, first_rows, group_codes
+from trainers.choices import Compat
 from trainers.clusters import Codes
-from trainers.config import Compat
 from trainers.normalisation import NormMode, normalise
 from trainers.returns import Floats
 

@@ -21,8 +21,8 @@ from trainers.advantages.rows import (
     step_rewards,
 )
 from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, two_terms
+from trainers.choices import Compat
 from trainers.clusters import cluster_codes, time_order
-from trainers.config import Compat
 from trainers.normalisation import NormMode
 from trainers.returns import Floats
 

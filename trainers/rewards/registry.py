@@ -15,7 +15,7 @@ from typing import Any, Final
 from gui_agent.errors import ConfigError
 from gui_agent.matching import get_matcher
 from gui_agent.named_options import NamedOptions, build_options, suggestion
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.rewards.base import RewardFn
 from trainers.rewards.fathom import FathomReward
 from trainers.rewards.process import ProcessOptions, process_reward

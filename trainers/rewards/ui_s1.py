@@ -12,7 +12,7 @@ from gui_agent.actions import Action, Answer, ParseError, PressKey, action_name
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.ui_s1 import claimed_action
 from gui_agent.matching import ActionMatcher
-from trainers.config import Compat
+from trainers.choices import Compat
 from trainers.rewards.base import Need, StepReward, where
 from trainers.rewards.parts import expert_match
 from trajectories.records import Step, Trajectory
