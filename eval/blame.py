@@ -1,9 +1,10 @@
 """Whose error was it: the planner's, or the actor's?
 
 A wrong step of a hierarchical agent is the planner's if it wrote no usable subgoal, or one that does not
-lead to what the expert did even when it is taken at its word (`gui_agent.literal`). If it does lead there
-and the step is wrong all the same, the error is the actor's. Where a subgoal cannot be taken at its word,
-because the reader does not understand it or nothing on the screen has a name, nobody is blamed.
+lead to what the expert did even when it is taken at its word (`gui_agent.literal`). If it does lead there,
+or is the expert's own, and the step is wrong all the same, the error is the actor's. Where a subgoal cannot
+be taken at its word, because the reader does not understand it or nothing on the screen has a name, nobody
+is blamed.
 
 Where the same steps were replayed with the expert's subgoals (`eval.oracles`), the second split needs no
 reader: a wrong step that is right with the expert's subgoal is the planner's error, one that stays wrong
@@ -19,7 +20,7 @@ from enum import StrEnum
 
 from eval.horizon import JudgedSteps
 from eval.intervals import Interval, bootstrap_ratio
-from eval.oracles import frame_labels
+from eval.oracles import expert_subgoal, frame_labels
 from gui_agent.errors import DataError
 from gui_agent.literal import read_instruction
 from gui_agent.policy import AgentRole
@@ -145,11 +146,17 @@ def _plan_right(step: Step, frame: ReplayFrame, matcher: Matcher) -> bool | None
     if step.subgoal is None:
         return False
     labels = frame_labels(frame)
+    if _words(step.subgoal) == _words(expert_subgoal(frame.expert, labels) or ""):
+        return True  # also where a reader would need more: two widgets of one name, prose, the end of a drag
     size = {"width_px": frame.width_px, "height_px": frame.height_px}
     reading = read_instruction(step.subgoal, labels or (), **size)
     if reading.action is None:
         return False if reading.understood and labels is not None else None
     return matcher.match(reading.action, frame.expert, frame.width_px, frame.height_px).exact_match
+
+
+def _words(subgoal: str) -> str:
+    return " ".join(subgoal.split()).casefold()
 
 
 def error_split(plans: Sequence[JudgedPlan], *, matcher: str, seed: int = 0) -> ErrorSplit:

@@ -21,7 +21,7 @@ from eval.oracles import (
     expert_subgoal,
     frame_labels,
 )
-from gui_agent.actions import Click, Finish, ParseError
+from gui_agent.actions import Click, Drag, Finish, ParseError
 from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Device, ExpertAction, Verdict
@@ -29,7 +29,7 @@ from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.registry import get_planner_format
 from gui_agent.hierarchy import HierarchicalAgent
 from gui_agent.matching import get_matcher
-from gui_agent.observation import Box
+from gui_agent.observation import Box, UiElement
 from gui_agent.policy import (
     AgentRole,
     Completion,
@@ -167,6 +167,22 @@ async def test_without_labels_the_experts_target_is_the_only_thing_with_a_name(
     policy = Saying(planner="tap settings", actor="wait")
     plans = judge_plans([task], await replayed([task], SPEC.agent_for(policy)), matcher=MATCHER)  # type: ignore[arg-type]
     assert plans[0].first_error is Blame.UNREAD, "nobody can tell what is called settings here"
+
+
+async def test_who_says_what_the_expert_says_plans_right(tasks: Sequence[ReplayTask]) -> None:
+    frame = tasks[0].frames[0]
+    box, smaller = Box(left=0, top=0, right=30, bottom=30), Box(left=0, top=100, right=20, bottom=120)
+    rows = tuple(UiElement(name="row", role="button", box=each) for each in (box, smaller))
+    deeds = {
+        "tap row": ExpertAction(action=Click(x=15, y=15), boxes=(box,), thought="row"),
+        "Drag  slider": ExpertAction(action=Drag(x=1, y=1, to_x=50, to_y=50), subgoal="drag slider"),
+        "make it quiet": ExpertAction(action=Click(x=15, y=15), subgoal="make it quiet"),
+    }
+    for words, expert in deeds.items():
+        task = replace(tasks[0], frames=(replace(frame, expert=expert, elements=rows),))
+        trajectories = await replayed([task], SPEC.agent_for(Saying(planner=words, actor="wait")))  # type: ignore[arg-type]
+        (plan,) = judge_plans([task], trajectories, matcher=MATCHER)
+        assert plan.first_error is Blame.ACTOR, words
 
 
 def test_what_the_expert_touches_has_a_name_beside_the_labels(tasks: Sequence[ReplayTask]) -> None:
