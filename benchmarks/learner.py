@@ -20,7 +20,8 @@ from PIL import Image
 
 from gui_agent.observation import Screenshot
 from gui_agent.policy import ImagePart, Message, Role, TextPart
-from trainers.learner import Learner, load_learner_model
+from trainers.learner import Learner
+from trainers.learner_model import load_learner_model
 from trainers.rl_config import RLConfig
 from trainers.rows import Row
 from trainers.tiny_model import TinyModelConfig, build_tiny_model

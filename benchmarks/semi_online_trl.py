@@ -39,10 +39,9 @@ from rollout_workload import environment
 from semi_online_workload import Probe, Setting, build, peak_rss_mib, training_config
 
 from gui_agent.policies.transformers_loading import load_model
-from trainers.batching import plan_mini_batches
+from trainers.batching import plan_mini_batches, token_budget
 from trainers.credit import EstimatorCredit, ScoredGroup
 from trainers.forward import token_logprobs
-from trainers.learner import token_budget
 from trainers.loop import Evaluator, TimedPolicy
 from trainers.metrics import read_metrics
 from trainers.objectives import TokenTargets, policy_gradient

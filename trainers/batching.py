@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from trainers.config import LearnerConfig
 from trainers.rows import Row, clusters
 
 
@@ -83,6 +84,15 @@ class MiniBatch:
             owner[index] = min(range(world_size), key=lambda r: (load[r], r))
             load[owner[index]] += costs[index]
         return tuple(batch for batch, r in zip(self.micro_batches, owner, strict=True) if r == rank)
+
+
+def token_budget(config: LearnerConfig) -> TokenBudget:
+    """How much goes into one forward pass."""
+    return TokenBudget(
+        max_tokens=config.max_tokens_per_batch,
+        share_prefixes=config.share_prefixes,
+        gather_screens=config.share_prefixes or not config.freeze_vision,
+    )
 
 
 def plan_mini_batches(

@@ -36,7 +36,7 @@ from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policy import ImageBudget
 from trainers.choices import OnExhausted
 from trainers.credit import EstimatorCredit, ScoredGroup
-from trainers.learner import keep_quiet_without_terminal
+from trainers.learner_model import keep_quiet_without_terminal
 from trainers.loop import Evaluator, TimedPolicy
 from trainers.metrics import read_metrics
 from trainers.rows import Row

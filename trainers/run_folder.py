@@ -19,10 +19,11 @@ from safetensors import SafetensorError
 from gui_agent.errors import ConfigError, DataError, PolicyError
 from trainers.checkpoint import Checkpoints, TrainerState, load_config, load_state
 from trainers.config import LearnerConfig, config_to_dict
-from trainers.learner import MODEL_FOLDER, Learner
+from trainers.learner import Learner
 from trainers.metrics import MetricsLog, Stopwatch
 from trainers.progress import ProgressView
 from trainers.reporters import Reporter, build_reporters
+from trainers.weights import MODEL_FOLDER
 
 METRICS_FILE: Final = "metrics.jsonl"
 _MAY_CHANGE_ON_RESUME: Final = frozenset(

@@ -19,16 +19,12 @@ from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_roles import adapter_of_role
-from trainers.batching import MiniBatch, plan_steps
-from trainers.learner import (
-    Learner,
-    build_accelerator,
-    check_frozen_roles,
-    load_learner_model,
-    token_budget,
-)
+from trainers.batching import MiniBatch, plan_steps, token_budget
+from trainers.learner import Learner
+from trainers.learner_model import check_frozen_roles, load_learner_model
 from trainers.loop import StopCause, TrainResult
 from trainers.metrics import Stopwatch
+from trainers.processes import build_accelerator
 from trainers.recordings import read_recordings
 from trainers.role_rows import ExpertRows, role_rows
 from trainers.rows import Row

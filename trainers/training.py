@@ -15,10 +15,12 @@ from gui_agent.formats.registry import get_format
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_roles import adapter_of_role
 from trainers.credit import Credit
-from trainers.learner import Learner, build_accelerator, check_frozen_roles, load_learner_model
+from trainers.learner import Learner
+from trainers.learner_model import check_frozen_roles, load_learner_model
 from trainers.loop import Evaluator, TimedPolicy, TrainingLoop, TrainResult
 from trainers.metrics import Stopwatch
 from trainers.partners import Partners
+from trainers.processes import build_accelerator
 from trainers.rl_config import RLConfig
 from trainers.sources import GroupSource
 

@@ -127,7 +127,8 @@ def main(folder: Path, out: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from trainers.learner import Learner, load_learner_model
+    from trainers.learner import Learner
+    from trainers.learner_model import load_learner_model
     from trainers.rows import Row
     from trainers.semi_online import replay_tasks, train_semi_online
     from trainers.semi_online_config import SemiOnlineConfig

@@ -72,7 +72,7 @@ from gui_agent.safety import Judge, default_rules
 from gui_agent.safety.budget import Budget, MeteredPolicy
 from gui_agent.safety.options import ConfirmMode
 from gui_agent.safety.scene import Scene
-from trainers.learner import load_learner_model
+from trainers.learner_model import load_learner_model
 from trainers.recordings import read_recordings
 from trainers.rewards import SAMPLING_LIMIT
 from trainers.sft import expert_rows

@@ -18,7 +18,8 @@ from gui_agent.policies.transformers_policy import SampleRequest, TransformersPo
 from gui_agent.policy import AgentRole, ImagePart, Message, Role, SampleKey, SamplingParams, TextPart
 from trainers.batching import TokenBudget, micro_batches, plan_mini_batches, plan_steps
 from trainers.choices import OldLogprobs, SchedulerType
-from trainers.learner import Learner, load_learner_model
+from trainers.learner import Learner
+from trainers.learner_model import load_learner_model
 from trainers.optimizer import learning_rate_at
 from trainers.rl_config import RLConfig
 from trainers.rows import Row

@@ -98,7 +98,7 @@ def test_imitation_learns_the_words_of_the_expert(imitated: TrainResult) -> None
 
 
 def test_expert_rows_are_the_prompts_that_the_agent_sees(imitated: TrainResult, data: Path) -> None:
-    from trainers.learner import load_learner_model
+    from trainers.learner_model import load_learner_model
 
     config = SemiOnlineConfig(data=data, model=str(imitated.model_dir), device="cpu")
     model = load_learner_model(config)

@@ -36,7 +36,8 @@ from gui_agent.policy import (
 )
 from trainers.batching import TokenBudget, plan_steps
 from trainers.forward import token_logprobs
-from trainers.learner import Learner, load_learner_model
+from trainers.learner import Learner
+from trainers.learner_model import load_learner_model
 from trainers.rl_config import RLConfig
 from trainers.rows import Row
 from trainers.tiny_model import TinyModelConfig, build_tiny_model

@@ -13,7 +13,7 @@ from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
-from trainers.learner import load_learner_model
+from trainers.learner_model import load_learner_model
 from trainers.loop import StopCause
 from trainers.metrics import read_metrics, without_times
 from trainers.sft import expert_rows, train_sft

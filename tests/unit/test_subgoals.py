@@ -18,7 +18,7 @@ from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Box, Screenshot
 from gui_agent.policies.transformers_roles import RoleFolder
 from gui_agent.policy import AgentRole
-from trainers.learner import load_learner_model
+from trainers.learner_model import load_learner_model
 from trainers.metrics import read_metrics
 from trainers.role_rows import role_rows
 from trainers.semi_online import replay_tasks, train_semi_online
