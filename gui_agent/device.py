@@ -37,6 +37,10 @@ class StopReason(StrEnum):
     TIME_LIMIT = "time_limit"
     DEVICE_FAULT = "device_fault"
     """The world broke; the episode must not be scored."""
+    MODEL_FAULT = "model_fault"
+    """The model, or the server in front of it, failed; the episode must not be scored."""
+    PROGRAM_FAULT = "program_fault"
+    """This program failed; the episode must not be scored."""
     LOOP = "loop"
     """The agent did the same in the same state again and again."""
     SAFETY = "safety"
@@ -44,6 +48,11 @@ class StopReason(StrEnum):
     BUDGET = "budget"
     """The tokens or the money for the episode are spent."""
     USER = "user"
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something broke that is not the agent's doing."""
+        return self in (StopReason.DEVICE_FAULT, StopReason.MODEL_FAULT, StopReason.PROGRAM_FAULT)
 
 
 class Verdict(StrEnum):

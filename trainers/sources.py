@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gui_agent.agent import Agent, EpisodeContext
-from gui_agent.device import Device, DeviceFactory, StopReason, Task, Verdict
+from gui_agent.device import Device, DeviceFactory, Task, Verdict
 from gui_agent.errors import ConfigError
 from trainers.task_order import TaskOrder, distinct_names
 from trajectories.collect import CollectStats, EpisodeJob, EpisodeLabels, collect_episodes
@@ -310,4 +310,4 @@ def whole_groups(
 
 def _can_be_scored(trajectory: Trajectory) -> bool:
     judged = trajectory.outcome.verdict is not Verdict.UNSCORED
-    return judged and trajectory.stop is not StopReason.DEVICE_FAULT and bool(trajectory.steps)
+    return judged and not trajectory.stop.is_fault and bool(trajectory.steps)

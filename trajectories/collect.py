@@ -112,6 +112,8 @@ async def collect_episodes(
         ConfigError: a number is below 1.
         NoDeviceError: all devices were given up; the episodes that still run are cancelled.
         PolicyError: a model failed; the episodes that still run are cancelled.
+
+    Whatever is raised, the episodes that had ended are yielded before, also those that were held back.
     """
     if concurrency < 1 or max_attempts < 1:
         raise ConfigError(f"concurrency={concurrency}, max_attempts={max_attempts}: both must be 1 or more")
@@ -186,11 +188,12 @@ async def _in_parallel(
         worker.add_done_callback(finished.put_nowait)
     results: dict[int, EpisodeRecord] = {}
     handed_out = 0
+    failed: asyncio.Task[None] | None = None
     try:
-        while handed_out < len(jobs):
+        while handed_out < len(jobs) and failed is None:
             item = await finished.get()
             if isinstance(item, asyncio.Task):
-                item.result()  # raises what ended the worker, if it was no lack of jobs
+                failed = item if item.cancelled() or item.exception() else None  # else it lacked jobs
                 continue
             results[item[0]] = item[1]
             for number in sorted(results):
@@ -202,6 +205,14 @@ async def _in_parallel(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+    if failed is None:
+        return
+    while not finished.empty():
+        if not isinstance(item := finished.get_nowait(), asyncio.Task):
+            results[item[0]] = item[1]
+    for number in sorted(results):
+        yield results[number]
+    failed.result()  # raises what ended it
 
 
 def _no_device(job: EpisodeJob, labels: EpisodeLabels, error: DeviceError) -> EpisodeRecord:

@@ -3,8 +3,9 @@
     reset -> (observe -> agent.decide -> device.execute -> agent.record)* -> check
 
 What the agent does wrong is data. What the device does wrong (`DeviceError`) ends the episode with
-`StopReason.DEVICE_FAULT` and an unscored outcome. What the model server does wrong (`PolicyError`)
-is nobody's episode: it propagates.
+`StopReason.DEVICE_FAULT` and an unscored outcome. What the model or its server does wrong (`PolicyError`),
+or this program, is raised: another device would not help. The steps until then are not lost to who asks for
+them (`on_broken_off`); that episode is unscored, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 from gui_agent.actions import Action, Finish
 from gui_agent.agent import Agent, Decision, EpisodeContext
 from gui_agent.device import ActionResult, Device, JudgedAtEnd, Outcome, StopReason, Task, Verdict
-from gui_agent.errors import ConfigError, DeviceError
+from gui_agent.errors import ConfigError, DeviceError, PolicyError
 from gui_agent.observation import Observation, Screenshot, UiElement
 from trajectories.records import EpisodeRecord, Step, StepTimings, Trajectory
 
@@ -77,6 +78,7 @@ async def run_episode(
     observe_end: bool = True,
     on_step: StepCallback | None = None,
     should_stop: Callable[[], bool | StopReason] | None = None,
+    on_broken_off: Callable[[EpisodeRecord], None] | None = None,
 ) -> EpisodeRecord:
     """Run one episode and return everything that happened in it.
 
@@ -95,6 +97,9 @@ async def run_episode(
         on_step: called after every step, for live views.
         should_stop: asked before every step; true ends the episode with `StopReason.USER`, a reason with
             that one.
+        on_broken_off: called with the steps so far when anything but the device fails after the first look;
+            they are UNSCORED, `stop` is MODEL_FAULT or PROGRAM_FAULT, `fault` says what failed, and the last
+            picture is the one that the agent was to decide on. The error is raised afterwards.
 
     Returns:
         The trajectory and the pictures it names. After a device fault the steps up to the fault are
@@ -110,7 +115,38 @@ async def run_episode(
     started = time.perf_counter()
     deadline = None if time_limit_s is None else started + time_limit_s
     final: Observation | None = None
-    fault: str | None = None
+
+    def ended(
+        stop: StopReason, outcome: Outcome, *, wall_s: float, fault: str | None = None
+    ) -> EpisodeRecord:
+        if final is not None:
+            episode.look_back(final)
+        trajectory = Trajectory(
+            episode_id=context.episode_id,
+            task_id=task.task_id,
+            template=task.template,
+            suite=suite,
+            goal=context.goal,
+            steps=tuple(episode.steps),
+            stop=stop,
+            outcome=outcome,
+            group_id=group_id,
+            seed=task.seed,
+            update=context.update,
+            policy=policy_name,
+            split=split,
+            device=device_name,
+            source=source or {},
+            fault=fault,
+            wall_s=wall_s,
+            final_screenshot_sha256=None if final is None else final.screenshot.sha256,
+        )
+        return EpisodeRecord(trajectory=trajectory, screenshots=episode.screenshots)
+
+    def broken(stop: StopReason, error: Exception) -> EpisodeRecord:
+        fault, wall_s = f"{type(error).__name__}: {error}", time.perf_counter() - started
+        return ended(stop, Outcome(verdict=Verdict.UNSCORED, detail=fault), wall_s=wall_s, fault=fault)
+
     try:
         await device.reset(task)
         if not context.goal:  # A live page writes its goal only when it starts.
@@ -127,33 +163,14 @@ async def run_episode(
         if looks and not disturbs:
             final = await _last_look(device)
     except DeviceError as error:
-        fault = f"{type(error).__name__}: {error}"
-        stop = StopReason.DEVICE_FAULT
-        outcome = Outcome(verdict=Verdict.UNSCORED, detail=fault)
-        wall_s = time.perf_counter() - started
-    if final is not None:
-        episode.look_back(final)
-    trajectory = Trajectory(
-        episode_id=context.episode_id,
-        task_id=task.task_id,
-        template=task.template,
-        suite=suite,
-        goal=context.goal,
-        steps=tuple(episode.steps),
-        stop=stop,
-        outcome=outcome,
-        group_id=group_id,
-        seed=task.seed,
-        update=context.update,
-        policy=policy_name,
-        split=split,
-        device=device_name,
-        source=source or {},
-        fault=fault,
-        wall_s=wall_s,
-        final_screenshot_sha256=None if final is None else final.screenshot.sha256,
-    )
-    return EpisodeRecord(trajectory=trajectory, screenshots=episode.screenshots)
+        return broken(StopReason.DEVICE_FAULT, error)
+    except Exception as error:
+        if on_broken_off is not None and episode.has_begun:
+            is_model = isinstance(error, PolicyError)
+            final = final or episode.undecided
+            on_broken_off(broken(StopReason.MODEL_FAULT if is_model else StopReason.PROGRAM_FAULT, error))
+        raise
+    return ended(stop, outcome, wall_s=wall_s)
 
 
 async def _last_look(device: Device) -> Observation | None:
@@ -165,12 +182,18 @@ async def _last_look(device: Device) -> Observation | None:
 
 @dataclass(slots=True)
 class _Episode:
-    """The growing record."""
+    """The growing record; `undecided` is the last look, until there is a step for it."""
 
     record_elements: bool
     track_progress: bool
     steps: list[Step] = field(default_factory=list)
     screenshots: dict[str, Screenshot] = field(default_factory=dict)
+    undecided: Observation | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was seen or done."""
+        return bool(self.steps) or self.undecided is not None
 
     def preload(self, agent: Agent, task: Task) -> None:
         past = task.past if isinstance(task, HasPast) else ()
@@ -212,23 +235,24 @@ class _Episode:
         began = clock()
         observation = await device.observe()
         self.look_back(observation)
+        self.undecided = observation
         observed = clock()
         decision = await agent.decide(observation)
         decided = clock()
         try:
             result = await device.execute(decision.action)
-        except DeviceError as error:
+        except Exception as error:
             # What was sampled is kept, for the log; the episode will be unscored.
             lost = ActionResult(executed=None, error=f"{type(error).__name__}: {error}")
             timings = StepTimings(observe_s=observed - began, decide_s=decided - observed)
-            self.steps.append(self._record(observation, decision, lost, timings))
+            self._add(self._record(observation, decision, lost, timings))
             raise
         executed = clock()
         result = _with_stop(result, last=len(self.steps) + 1 >= limit)
         timings = StepTimings(
             observe_s=observed - began, decide_s=decided - observed, execute_s=executed - decided
         )
-        self.steps.append(self._record(observation, decision, result, timings))
+        self._add(self._record(observation, decision, result, timings))
         await agent.record(result)
         if self.track_progress and result.stop is None:
             self.settle((await device.check()).progress)
@@ -241,6 +265,10 @@ class _Episode:
         self.screenshots[observation.screenshot.sha256] = observation.screenshot
         if self.steps:
             self.steps[-1] = replace(self.steps[-1], state_key_after=observation.state_key)
+
+    def _add(self, step: Step) -> None:
+        self.steps.append(step)
+        self.undecided = None
 
     def settle(self, progress: float | None) -> None:
         """Tell the last step how far the task is."""

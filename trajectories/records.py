@@ -99,7 +99,7 @@ class Trajectory:
         goal: the instruction.
         steps: in time order.
         stop: why the episode ended.
-        outcome: what the task's check said; UNSCORED after a device fault.
+        outcome: what the task's check said; UNSCORED after a fault.
         group_id: episodes with equal ids are siblings, compared with each other in training.
         seed: of the task instance.
         update: number of weight updates when it was sampled.
@@ -107,7 +107,7 @@ class Trajectory:
         split: "train", "eval", … or "".
         device: kind of the world.
         source: provenance, JSON-ready (converter, file, row, licence).
-        fault: message of the device fault that ended the episode.
+        fault: message of the fault that ended the episode.
         wall_s: seconds from reset to check.
         final_screenshot_sha256: the screen after the last step, where somebody looked.
         schema_version: of this record.

@@ -45,7 +45,8 @@ class Collect:
     """Run an oracle or a model on live devices and append the episodes to a trajectory store.
 
     Without a model the suite's own experts act and the episodes are demonstrations. A run that was
-    interrupted goes on where it stopped: instances that the store already holds are not repeated.
+    interrupted, or whose model failed, goes on where it stopped: instances that the store already holds are
+    not repeated, and episodes that were under way begin again.
 
     Examples:
         gui-agent collect --suite phone/quickstart --episodes 200 --output runs/demonstrations
@@ -149,18 +150,25 @@ class Collect:
                 record_elements=self.elements,
                 stats=stats,
             )
-            # Closed before the devices are, whatever happens here (a full disk, say).
-            async with aclosing(running) as records:
-                async for record in records:
-                    progress.advance(bar)
-                    trajectory = record.trajectory
-                    failed += not trajectory.succeeded
-                    if trajectory.stop is StopReason.DEVICE_FAULT:
-                        fault = fault or f"; the first: {(trajectory.fault or '').partition(chr(10))[0]}"
-                        continue  # counted below; there is nothing to learn from a broken world
-                    if trajectory.succeeded or not self.only_success:
-                        appender.add(record)
-                        kept += 1
+            try:
+                # Closed before the devices are, whatever happens here (a full disk, say).
+                async with aclosing(running) as records:
+                    async for record in records:
+                        progress.advance(bar)
+                        trajectory = record.trajectory
+                        failed += not trajectory.succeeded
+                        if trajectory.stop is StopReason.DEVICE_FAULT:
+                            fault = fault or f"; the first: {(trajectory.fault or '').partition(chr(10))[0]}"
+                            continue  # counted below; there is nothing to learn from a broken world
+                        if trajectory.succeeded or not self.only_success:
+                            appender.add(record)
+                            kept += 1
+            except Exception as error:
+                error.add_note(
+                    f"{stats.episodes} of {len(jobs)} episodes had ended, {kept} of them are kept in "
+                    f"{self.output}; those under way were given up: run the same command again to go on"
+                )
+                raise
         print(
             f"kept {kept} of {len(jobs)} episodes ({failed} without success, {stats.faults} device faults, "
             f"{len(known)} were there before) in {self.output}; {watch.wall_s:.1f} s, {watch.cpu_s:.1f} CPU-s"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,8 @@ from trajectories.subgoals import SubgoalSource, with_subgoals
 
 _CONCURRENCY = 64
 _MADE_BY = "eval run"
+Episodes = Callable[[Sequence[Task], DeviceFactory, str], AsyncIterator[EpisodeRecord]]
+"""Runs the agent on tasks, and hands out each episode in its turn; see `Play`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +191,7 @@ class EvalRun:
         make_folder(self.output_dir, "output_dir")
         for folder in ("episodes", *(f"episodes_oracle_{oracle.value}" for oracle in self.oracle)):
             _refuse_foreign(self.output_dir / folder)
+            _refuse_foreign(_unfinished(self.output_dir / folder))
 
     def _tasks(self, suite: TaskSource) -> list[Task]:
         return evaluation_tasks(suite, self.episodes_per_template, first=self.first_instance)
@@ -203,22 +207,37 @@ class EvalRun:
     ) -> dict[str, Any]:
         """Live success and replay of one agent, whatever of them was asked for."""
         sections = {}
-        play = partial(self._play, policy, agent_for)
+        episodes = partial(self._episodes, policy, agent_for)
+
+        async def play(tasks: Sequence[Task], factory: DeviceFactory, what: str) -> list[EpisodeRecord]:
+            return [record async for record in episodes(tasks, factory, what)]
+
         if self.suite:
             folder = f"episodes_oracle_{oracle.value}" if oracle else "episodes"
-            sections["live"] = await self._live(play, self.output_dir / folder)
+            sections["live"] = await self._live(episodes, self.output_dir / folder)
         if self.data is not None:
             sections["replay"] = await self._replay(play, self.data, oracle)
         return sections
 
-    async def _live(self, play: Play, episodes: Path) -> dict[str, Any]:
+    async def _live(self, episodes: Episodes, folder: Path) -> dict[str, Any]:
         suite = resolve_suite(self.suite)
         tasks = self._tasks(suite)
         status = self.output_dir / STATUS_FILE
-        async with open_devices(self.devices, suite, status_path=status) as factory:
-            records = await play(tasks, factory, "live")
+        records: list[EpisodeRecord] = []
+        unfinished = _unfinished(folder)
+        try:
+            async with open_devices(self.devices, suite, status_path=status) as factory:
+                async for record in episodes(tasks, factory, "live"):
+                    records.append(record)
+        except Exception as error:
+            if records:
+                _keep(unfinished, records)
+                error.add_note(f"{len(records)} of {len(tasks)} episodes had ended; they are in {unfinished}")
+            raise
         unseen = self._unseen(record.trajectory for record in records)
-        _keep(episodes, records)
+        _keep(folder, records)
+        if (unfinished / "meta.json").exists():  # of an earlier try: a store of ours, as was checked
+            shutil.rmtree(unfinished)
         score = live_score(unseen)
         return {
             "suite": self.suite,
@@ -260,18 +279,17 @@ class EvalRun:
         seen = len(recorded) - len(trajectories)
         return {"data": str(data), "seen_in_training": seen, **await evaluation.figures()}
 
-    async def _play(
+    async def _episodes(
         self,
         policy: Policy,
         agent_for: AgentFor,
         tasks: Sequence[Task],
         factory: DeviceFactory,
         what: str,
-    ) -> list[EpisodeRecord]:
-        records = []
+    ) -> AsyncIterator[EpisodeRecord]:
         with progress_bar() as progress:
             bar = progress.add_task(what, total=len(tasks))
-            episodes = collect_episodes(
+            running = collect_episodes(
                 group_jobs(tasks, seed=self.seed, prefix=f"{what}-"),
                 lock_step_devices(factory, policy),
                 agent_for,
@@ -284,10 +302,9 @@ class EvalRun:
                     source={SAMPLING_LIMIT: self.agent.max_completion_length},
                 ),
             )
-            async for record in episodes:
-                records.append(record)
+            async for record in running:
                 progress.advance(bar)
-        return records
+                yield record
 
 
 def _starts(trajectories: Iterable[Trajectory]) -> set[tuple[str, str | None]]:
@@ -308,6 +325,11 @@ def _refuse_foreign(path: Path) -> None:
                 f"{path} holds trajectories that no evaluation wrote and that this one would replace; choose "
                 "another output_dir"
             )
+
+
+def _unfinished(episodes: Path) -> Path:
+    """Where the episodes of an evaluation that failed on the way are kept: they are no result."""
+    return episodes.with_name(f"{episodes.name}_unfinished")
 
 
 def _keep(path: Path, records: Sequence[EpisodeRecord]) -> None:

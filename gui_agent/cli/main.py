@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--traceback" in arguments:
             traceback.print_exc()
         print(f"gui-agent: error: {error}", file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(f"gui-agent: {note}", file=sys.stderr)
         return exit_code_of(error)
     except KeyboardInterrupt:
         print("gui-agent: interrupted", file=sys.stderr)

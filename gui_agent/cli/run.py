@@ -61,6 +61,8 @@ class RunExit(IntEnum):
 
     DONE = 0
     """The agent finished; the task's check says success, or there is none."""
+    FAILED = 1
+    """The model, its server or this program failed, as for every command; the steps until then are kept."""
     DEVICE_FAULT = 4
     """The device broke, as for every command."""
     WRONG = 10
@@ -111,8 +113,8 @@ class Run:
 
     The exit code says how it ended: 0 the agent finished (and the check, if there is one, says success),
     10 it finished and the check says failure, 11 it gave up, 12 step limit, 13 time limit, 14 a loop,
-    15 a safety rule held an action back, 16 the budget is spent, 4 the device broke, 130 Ctrl-C; 1, 2, 3
-    and 5 as for every command.
+    15 a safety rule held an action back, 16 the budget is spent, 4 the device broke, 1 the model or its
+    server failed, 130 Ctrl-C; 2, 3 and 5 as for every command. The steps until a failure are stored, too.
 
     Purchases, deletions, sending, calls, installing and security settings need your yes on phones and web
     pages, and so does leaving the site of the start page; docs/safety.md says what holds and what does not.
@@ -222,27 +224,37 @@ class Run:
         make_folder(self.store, "store")
         source = {} if self.expert else {SAMPLING_LIMIT: self.agent.max_completion_length}
         store = TrajectoryStore.open_or_create(self.store, source={"command": "run"})
-        with view_for(quiet=self.json) as view:
-            async with (
-                self._agents(budget) as agent_for,
-                open_devices(errand.devices, errand.suite, is_patient=False) as factory,
-                factory.lease() as device,
-            ):
-                agent = InterruptibleAgent(agent_for(device))
-                asking = TerminalConfirm(view.paused)
-                safe = SafeDevice(
-                    device,
-                    judge=judge,
-                    confirm=self._confirm(errand, asking),
-                    secrets=secrets,
-                    on_event=lambda event: _show_event(event, view),
-                    halted=lambda: agent.interrupted,
-                )
-                with _CtrlC(agent, asking, view):
-                    record = await self._episode(safe, agent, errand, view, source, budget)
-        record = masked_record(_with_safety(record, safe, budget), secrets)
-        store.append(record)
-        return self._report(record.trajectory, budget)
+        kept: list[Trajectory] = []
+        try:
+            with view_for(quiet=self.json) as view:
+                async with (
+                    self._agents(budget) as agent_for,
+                    open_devices(errand.devices, errand.suite, is_patient=False) as factory,
+                    factory.lease() as device,
+                ):
+                    agent = InterruptibleAgent(agent_for(device))
+                    asking = TerminalConfirm(view.paused)
+                    safe = SafeDevice(
+                        device,
+                        judge=judge,
+                        confirm=self._confirm(errand, asking),
+                        secrets=secrets,
+                        on_event=lambda event: _show_event(event, view),
+                        halted=lambda: agent.interrupted,
+                    )
+
+                    def keep(record: EpisodeRecord) -> None:
+                        """At once: what follows, such as giving the device back, may fail."""
+                        record = masked_record(_with_safety(record, safe, budget), secrets)
+                        store.append(record)
+                        kept.append(record.trajectory)
+
+                    with _CtrlC(agent, asking, view):
+                        keep(await self._episode(safe, agent, errand, view, source, budget, keep))
+        finally:
+            for trajectory in kept:
+                self._report(trajectory, budget)
+        return run_exit(kept[0])
 
     @asynccontextmanager
     async def _agents(self, budget: Budget) -> AsyncIterator[AgentFor]:
@@ -290,6 +302,7 @@ class Run:
         view: RunView,
         source: dict[str, int],
         budget: Budget,
+        on_broken_off: Callable[[EpisodeRecord], None],
     ) -> EpisodeRecord:
         loops = LoopDetector(limit=self.loop_limit)
         looped = False
@@ -330,10 +343,11 @@ class Run:
             source={**source, "began": began.isoformat(timespec="seconds")},
             on_step=on_step,
             should_stop=should_stop,
+            on_broken_off=on_broken_off,
         )
         return _as_interrupted(record) if agent.interrupted else record
 
-    def _report(self, trajectory: Trajectory, budget: Budget) -> int:
+    def _report(self, trajectory: Trajectory, budget: Budget) -> None:
         code = run_exit(trajectory)
         verdict, steps = trajectory.outcome.verdict, len(trajectory.steps)
         if self.json:
@@ -354,16 +368,16 @@ class Run:
                 "store": str(self.store),
             }
             print(json.dumps(said))
-            return code
+            return
         if answer := _answer(trajectory):
             print(f"answer: {printable(answer)}")
         end = _ENDS[code].format(loop_limit=self.loop_limit)
-        judged = f"{verdict.value} ({printable(trajectory.outcome.detail)})"
-        print(f"{end} after {steps} steps, {trajectory.wall_s:.1f} s; {judged}")
+        # What failed is said by the error that follows.
+        detail = "" if code is RunExit.FAILED else f" ({printable(trajectory.outcome.detail)})"
+        print(f"{end} after {steps} steps, {trajectory.wall_s:.1f} s; {verdict.value}{detail}")
         if budget.tokens:
             print(budget.sentence)
         print(f"episode {trajectory.episode_id} in {self.store}; see it with: gui-agent view {self.store}")
-        return code
 
 
 _ENDS = {
@@ -375,6 +389,7 @@ _ENDS = {
     RunExit.LOOP: "stopped: the same action in the same state {loop_limit} times",
     RunExit.SAFETY: "stopped by a safety rule",
     RunExit.BUDGET: "stopped: the budget is spent",
+    RunExit.FAILED: "broken off by a failure",
     RunExit.DEVICE_FAULT: "the device broke",
     RunExit.USER: "stopped by Ctrl-C",
 }
@@ -383,6 +398,8 @@ _ENDS = {
 def run_exit(trajectory: Trajectory) -> RunExit:
     """How an episode ended; what its check says counts where the agent, or the world, ended it."""
     match trajectory.stop:
+        case StopReason.MODEL_FAULT | StopReason.PROGRAM_FAULT:
+            return RunExit.FAILED
         case StopReason.DEVICE_FAULT:
             return RunExit.DEVICE_FAULT
         case StopReason.STEP_LIMIT:

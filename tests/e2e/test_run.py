@@ -196,6 +196,8 @@ GAVE_UP = Finish(status=FinishStatus.FAILURE)
         (episode(StopReason.TIME_LIMIT), 13),
         (episode(StopReason.LOOP, verdict=Verdict.FAILURE), 14),
         (episode(StopReason.DEVICE_FAULT), 4),
+        (episode(StopReason.MODEL_FAULT, Click(x=1, y=1)), 1),
+        (episode(StopReason.PROGRAM_FAULT), 1),
         (episode(StopReason.USER), 130),
         (episode(StopReason.TASK_ENDED, Click(x=1, y=1), verdict=Verdict.FAILURE), 10),
     ],

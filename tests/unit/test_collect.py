@@ -203,6 +203,23 @@ async def test_a_failing_model_ends_everything_and_gives_devices_back() -> None:
     assert world.running == 0
 
 
+async def test_what_ended_before_a_failure_is_handed_out_first() -> None:
+    release = asyncio.Event()
+    world = World(slow={0: release})
+    agents = iter([Finisher(PolicyError("gone")), Finisher(), Finisher(), Finisher()])
+
+    def agent_for(device: Device) -> Finisher:
+        if len(world.begun) == 3:
+            release.set()  # the first episode goes on and asks the model, which fails
+        return next(agents)
+
+    episodes = collect_episodes(group_jobs(jobs(4)), world, agent_for, concurrency=2, ordered=True)
+    assert [(await anext(episodes)).trajectory.seed for _ in range(2)] == [1, 2]
+    with pytest.raises(PolicyError, match="gone"):  # the last one may have ended before, too
+        [record async for record in episodes]
+    assert world.running == 0
+
+
 async def test_leaving_early_gives_devices_back() -> None:
     world = World(slow={1: asyncio.Event()})
     episodes = collect_episodes(group_jobs(jobs(3)), world, lambda device: Finisher(), concurrency=2)

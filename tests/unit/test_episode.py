@@ -11,7 +11,7 @@ from PIL import Image
 from gui_agent.actions import ACTION_TYPES, Action, Click, Finish, ParseError, Wait
 from gui_agent.agent import Decision, EpisodeContext
 from gui_agent.device import ActionResult, ExpertAction, Outcome, StopReason, Task, Verdict
-from gui_agent.errors import ConfigError, DeviceError, DeviceTimeoutError, PolicyError
+from gui_agent.errors import ConfigError, DeviceTimeoutError, PolicyError
 from gui_agent.observation import Box, Observation, Screenshot, UiElement
 from trajectories.episode import run_episode
 from trajectories.records import EpisodeRecord, Step
@@ -38,7 +38,7 @@ class CounterDevice:
     """A world whose state is a number; breaks at the named call."""
 
     breaks_at: str = ""
-    error: DeviceError = field(default_factory=lambda: DeviceTimeoutError("no answer for 5 s"))
+    error: Exception = field(default_factory=lambda: DeviceTimeoutError("no answer for 5 s"))
     count: int = 0
     calls: list[str] = field(default_factory=list)
     action_space: frozenset[type] = frozenset(ACTION_TYPES)
@@ -174,9 +174,37 @@ async def test_a_last_look_that_fails_does_not_undo_the_verdict() -> None:
     assert record.trajectory.final_screenshot_sha256 is None
 
 
-async def test_a_policy_error_belongs_to_no_episode() -> None:
-    with pytest.raises(PolicyError):
-        await run(CounterDevice(), ScriptedAgent(CLICK, PolicyError("server down")))
+@pytest.mark.parametrize(
+    ("error", "stop"),
+    [(PolicyError("server down"), StopReason.MODEL_FAULT), (KeyError("adapter"), StopReason.PROGRAM_FAULT)],
+)
+async def test_what_breaks_off_an_episode_is_raised_and_its_steps_are_handed_over(
+    error: Exception, stop: StopReason
+) -> None:
+    kept: list[EpisodeRecord] = []
+    with pytest.raises(type(error)):
+        await run(CounterDevice(), ScriptedAgent(CLICK, error), on_broken_off=kept.append)
+    (record,) = kept
+    episode = record.trajectory
+    assert (episode.stop, episode.outcome.verdict) == (stop, Verdict.UNSCORED)
+    assert episode.stop.is_fault
+    assert episode.fault == f"{type(error).__name__}: {error}"
+    assert [(step.requested, step.state_key_after) for step in episode.steps] == [(CLICK, "1")]
+    assert episode.final_screenshot_sha256 == picture(1).sha256
+    assert set(record.screenshots) == {picture(0).sha256, picture(1).sha256}
+
+
+async def test_an_error_while_acting_keeps_the_decision_and_one_before_the_first_look_nothing() -> None:
+    kept: list[EpisodeRecord] = []
+    device = CounterDevice(breaks_at="execute2", error=KeyError("a bug of the driver"))
+    with pytest.raises(KeyError):
+        await run(device, ScriptedAgent(CLICK), on_broken_off=kept.append)
+    (record,) = kept
+    assert [step.executed for step in record.trajectory.steps] == [CLICK, None]
+    device = CounterDevice(breaks_at="reset1", error=KeyError("a bug of the driver"))
+    with pytest.raises(KeyError):
+        await run(device, ScriptedAgent(CLICK), on_broken_off=kept.append)
+    assert len(kept) == 1
 
 
 async def test_time_limit_and_user_end_before_the_next_step() -> None:

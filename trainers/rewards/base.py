@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from gui_agent.device import StopReason, Verdict
+from gui_agent.device import Verdict
 from gui_agent.errors import DataError
 from trajectories.records import Step, Trajectory
 
@@ -110,10 +110,8 @@ def where(trajectory: Trajectory, step: Step) -> str:
 
 
 def has_verdict(trajectory: Trajectory) -> bool:
-    """Whether the episode could be judged: its device held, and its task has a check."""
-    return (
-        trajectory.stop is not StopReason.DEVICE_FAULT and trajectory.outcome.verdict is not Verdict.UNSCORED
-    )
+    """Whether the episode could be judged: nothing broke, and its task has a check."""
+    return not trajectory.stop.is_fault and trajectory.outcome.verdict is not Verdict.UNSCORED
 
 
 def require_verdict(trajectory: Trajectory) -> None:
