@@ -31,11 +31,12 @@ from trainers.learner import Learner
 from trainers.loop_metrics import sampling_metrics
 from trainers.metrics import Metrics, Stopwatch
 from trainers.partners import Partners
-from trainers.rapo import Rapo, warn_without_effect
+from trainers.rapo import Rapo
 from trainers.rl_config import RLConfig
 from trainers.rows import Row, image_names
 from trainers.run_folder import RunFolder
 from trainers.sources import GroupBatch, GroupSource
+from trainers.without_effect import warn_without_effect
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 

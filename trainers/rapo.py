@@ -19,7 +19,6 @@ GRPO with a solve rate of 0.9 and calls an episode solved if its reward is above
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -118,23 +117,6 @@ def with_replay(group: Group, place: int, success: EpisodeRecord) -> Group:
     records = list(group.records)
     records[place] = replace(success, trajectory=member)
     return replace(group, records=tuple(records), replayed=place)
-
-
-def warn_without_effect(config: RLConfig) -> None:
-    """Say which of the settings about groups change nothing beside the others."""
-    asks_who_solved = (config.filter_solve_rate, config.max_solve_rate)
-    if config.solved_reward is not None and asks_who_solved == (None, None) and not config.replay_successes:
-        warnings.warn(
-            f"solved_reward={config.solved_reward} has no effect without filter_solve_rate, max_solve_rate "
-            "or replay_successes",
-            stacklevel=2,
-        )
-    if config.scale_informative and config.filter_std >= 0:
-        warnings.warn(
-            f"scale_informative has hardly an effect with filter_std={config.filter_std}, which drops groups "
-            "that teach nothing; set filter_std to -1",
-            stacklevel=2,
-        )
 
 
 def scale_informative(advantages_N: Sequence[float], groups_N: Sequence[str]) -> list[float]:

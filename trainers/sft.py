@@ -30,6 +30,7 @@ from trainers.role_rows import ExpertRows, role_rows
 from trainers.rows import Row
 from trainers.run_folder import RunFolder
 from trainers.sft_config import SFTConfig
+from trainers.without_effect import warn_without_effect
 from trajectories.records import Trajectory
 from trajectories.replay import ReplayTask
 from trajectories.subgoals import with_subgoals
@@ -44,6 +45,7 @@ def train_sft(config: SFTConfig) -> TrainResult:
         DataError: no recording succeeded.
     """
     config.agent_spec.check()  # a wrong name is told before the weights are read
+    warn_without_effect(config)
     recordings = read_recordings(config)
     trajectories: Sequence[Trajectory] = recordings.trajectories
     if config.agent is AgentKind.HIERARCHICAL:

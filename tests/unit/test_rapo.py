@@ -14,7 +14,7 @@ from gui_agent.errors import ConfigError
 from gui_agent.policy import AgentRole, Completion, FinishReason
 from trainers.credit import EstimatorCredit
 from trainers.online_config import OnlineConfig
-from trainers.rapo import Rapo, warn_without_effect
+from trainers.rapo import Rapo
 from trainers.sources import Group, whole_groups
 from trajectories.records import EpisodeRecord, Step, Trajectory
 
@@ -213,12 +213,3 @@ def test_groups_may_be_filtered_by_bounds_of_their_solve_rate(wins: str, kept: b
 def test_impossible_settings_are_refused_by_name(setting: str, value: object) -> None:
     with pytest.raises(ConfigError, match=setting):
         dataclasses.replace(CONFIG, **{setting: value})  # type: ignore[arg-type]
-
-
-def test_a_setting_without_effect_is_named() -> None:
-    with pytest.warns(UserWarning, match="solved_reward=0.5 has no effect without"):
-        warn_without_effect(dataclasses.replace(CONFIG, solved_reward=0.5))
-    with pytest.warns(UserWarning, match="set filter_std to -1"):
-        warn_without_effect(dataclasses.replace(CONFIG, scale_informative=True, filter_std=0.3))
-    warn_without_effect(dataclasses.replace(CONFIG, scale_informative=True, replay_successes=True))
-    warn_without_effect(dataclasses.replace(CONFIG, solved_reward=0.5, filter_solve_rate=(0.0, 1.0)))

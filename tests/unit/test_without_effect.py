@@ -1,0 +1,78 @@
+"""Settings that change nothing beside the others are named, and those that matter are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from gui_agent.agent import PatchThought
+from gui_agent.agent_spec import AgentKind
+from gui_agent.hierarchy import PatchSubgoal
+from trainers.choices import Compat, FaultStrategy
+from trainers.config import LearnerConfig
+from trainers.online_config import OnlineConfig
+from trainers.semi_online_config import SemiOnlineConfig
+from trainers.sft_config import SFTConfig
+from trainers.without_effect import settings_without_effect, warn_without_effect
+from trajectories.subgoals import SubgoalSource
+
+ONLINE = OnlineConfig(algorithm="grpo", filter_std=-1)
+REPLAY = SemiOnlineConfig()
+TWO_ROLES = SemiOnlineConfig(agent=AgentKind.HIERARCHICAL)
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "words"),
+    [
+        (ONLINE, {"solved_reward": 0.5}, "solved_reward=0.5 has no effect without filter_solve_rate"),
+        (ONLINE, {"scale_informative": True, "filter_std": 0.3}, "set filter_std to -1"),
+        (
+            ONLINE,
+            {"compat": Compat.RELEASE, "algorithm": "rloo"},
+            "compat=release has no effect on",
+        ),
+        (ONLINE, {"fault_strategy": FaultStrategy.DROP_GROUP, "max_fault_retries": 5}, "max_fault_retries=5"),
+        (ONLINE, {"api_key_env": "KEY"}, "api_key_env=KEY has no effect without"),
+        (REPLAY, {"lora_alpha": 64}, "lora_alpha=64 has no effect without lora_rank"),
+        (REPLAY, {"subgoals": SubgoalSource.TEMPLATE}, "subgoals=template has no effect on a flat agent"),
+        (REPLAY, {"patch_subgoal": PatchSubgoal.NONE}, "patch_subgoal=none has no effect on a flat agent"),
+        (REPLAY, {"patch_budget": 0, "patch_thought": PatchThought.ON_POLICY}, "with patch_budget=0"),
+        (REPLAY, {"single_step": True, "patch_budget": 3}, "patch_budget=3 has no effect with single_step"),
+        (TWO_ROLES, {"patch_budget": 0, "patch_subgoal": PatchSubgoal.NONE}, "with patch_budget=0"),
+        (
+            SFTConfig(),
+            {"max_steps": 10, "num_train_epochs": 3},
+            "num_train_epochs=3 has no effect where",
+        ),
+    ],
+)
+def test_a_setting_without_effect_is_named(
+    config: LearnerConfig, settings: dict[str, Any], words: str
+) -> None:
+    (found,) = settings_without_effect(dataclasses.replace(config, **settings))
+    assert words in found
+    with pytest.warns(UserWarning, match="effect"):
+        warn_without_effect(dataclasses.replace(config, **settings))
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        (ONLINE, {}),
+        (ONLINE, {"scale_informative": True, "replay_successes": True}),
+        (ONLINE, {"solved_reward": 0.5, "filter_solve_rate": (0.0, 1.0)}),
+        (ONLINE, {"compat": Compat.RELEASE}),
+        (ONLINE, {"max_fault_retries": 5}),
+        (REPLAY, {}),
+        (REPLAY, {"compat": Compat.RELEASE, "algorithm": "rloo"}),  # it switches the reward
+        (REPLAY, {"lora_rank": 8, "lora_alpha": 64}),
+        (REPLAY, {"patch_thought": PatchThought.ON_POLICY}),
+        (TWO_ROLES, {"subgoals": SubgoalSource.TEMPLATE, "patch_subgoal": PatchSubgoal.NONE}),
+        (TWO_ROLES, {"planner": "http://127.0.0.1:8000/v1#planner", "api_key_env": "KEY"}),
+        (SFTConfig(), {"num_train_epochs": 3}),
+    ],
+)
+def test_a_setting_with_an_effect_is_not(config: LearnerConfig, settings: dict[str, Any]) -> None:
+    assert settings_without_effect(dataclasses.replace(config, **settings)) == []

@@ -1,0 +1,105 @@
+"""Which settings of a training change nothing beside the others: said, never passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from gui_agent.agent_spec import AgentKind
+from trainers.algorithms import EstimatorSettings, get_algorithm
+from trainers.choices import Compat, FaultStrategy
+from trainers.config import LearnerConfig
+from trainers.online_config import OnlineConfig
+from trainers.rewards import get_reward
+from trainers.rl_config import RLConfig
+from trainers.semi_online_config import SemiOnlineConfig
+from trainers.sft_config import SFTConfig
+
+
+def warn_without_effect(config: LearnerConfig) -> None:
+    """Warn of every setting that was chosen and changes nothing."""
+    for words in settings_without_effect(config):
+        warnings.warn(words, stacklevel=2)
+
+
+def settings_without_effect(config: LearnerConfig) -> list[str]:
+    """A sentence for each setting that differs from its default and changes nothing beside the others."""
+    found = [*_of_weights(config)]
+    if isinstance(config, RLConfig):
+        found += [*_of_groups(config), *_of_methods(config)]
+    if isinstance(config, SemiOnlineConfig):
+        found += _of_patches(config)
+    if isinstance(config, OnlineConfig):
+        found += _of_faults(config)
+    if isinstance(config, SFTConfig) and config.max_steps >= 0 and _is_chosen(config, "num_train_epochs"):
+        found.append(_no_effect(config, "num_train_epochs", "where max_steps says when to stop"))
+    return found
+
+
+def _of_weights(config: LearnerConfig) -> Iterator[str]:
+    if not config.lora_rank and _is_chosen(config, "lora_alpha"):
+        yield _no_effect(config, "lora_alpha", "without lora_rank")
+    if config.agent is AgentKind.FLAT:
+        for name in ("subgoals", "patch_subgoal"):
+            if _is_chosen(config, name):
+                yield _no_effect(config, name, "on a flat agent, which has no planner")
+
+
+def _of_groups(config: RLConfig) -> Iterator[str]:
+    asks_who_solved = (config.filter_solve_rate, config.max_solve_rate)
+    if config.solved_reward is not None and asks_who_solved == (None, None) and not config.replay_successes:
+        where = "without filter_solve_rate, max_solve_rate or replay_successes"
+        yield _no_effect(config, "solved_reward", where)
+    if config.scale_informative and config.filter_std >= 0:
+        yield (
+            f"scale_informative has hardly an effect with filter_std={config.filter_std}, which drops groups "
+            "that teach nothing; set filter_std to -1"
+        )
+    if config.api_key_env and not any("://" in name for name in (config.planner, config.actor)):
+        yield _no_effect(config, "api_key_env", "without a planner or an actor behind an endpoint")
+
+
+def _of_methods(config: RLConfig) -> Iterator[str]:
+    """`compat` switches what some estimators and one reward compute, and nothing else."""
+    if config.compat is Compat.PAPER:
+        return
+    of_paper = EstimatorSettings(compat=Compat.PAPER)
+    of_release = EstimatorSettings(compat=config.compat)
+    same_estimator = (
+        get_algorithm(config.algorithm, of_paper).estimator
+        == get_algorithm(config.algorithm, of_release).estimator
+    )
+    if same_estimator and get_reward(config.reward) == get_reward(config.reward, compat=config.compat):
+        yield _no_effect(config, "compat", f"on algorithm {config.algorithm!r} and reward {config.reward!r}")
+
+
+def _of_patches(config: SemiOnlineConfig) -> Iterator[str]:
+    names = ["patch_thought"]
+    if config.agent is AgentKind.HIERARCHICAL:  # elsewhere it is named as what a flat agent has no use for
+        names.append("patch_subgoal")
+    if config.single_step:
+        for name in ("patch_budget", *names):
+            if _is_chosen(config, name):
+                yield _no_effect(config, name, "with single_step, where no step follows a patch")
+    elif config.patch_budget == 0:
+        for name in names:
+            if _is_chosen(config, name):
+                yield _no_effect(config, name, "with patch_budget=0")
+
+
+def _of_faults(config: OnlineConfig) -> Iterator[str]:
+    if config.fault_strategy is FaultStrategy.DROP_GROUP and _is_chosen(config, "max_fault_retries"):
+        yield _no_effect(config, "max_fault_retries", "with fault_strategy=drop_group")
+
+
+def _is_chosen(config: LearnerConfig, name: str) -> bool:
+    """Whether a setting that the command has is another than its default."""
+    default = next((field.default for field in dataclasses.fields(config) if field.name == name), None)
+    return hasattr(config, name) and getattr(config, name) != default
+
+
+def _no_effect(config: LearnerConfig, name: str, where: str) -> str:
+    value: Any = getattr(config, name)
+    return f"{name}={value} has no effect {where}"
