@@ -73,6 +73,7 @@ class Desk:
         answer: to that proposal.
         attended: somebody is there who can answer.
         stopping: the episode is to end; no further question is answered.
+        failure: why the model gave no answer and the episode is paused, or "".
     """
 
     mode: Mode = Mode.AUTO
@@ -86,6 +87,7 @@ class Desk:
     answer: Answer | None = None
     attended: bool = True
     stopping: bool = False
+    failure: str = ""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -101,7 +103,7 @@ class Desk:
     def begin(self, *, takeover: bool) -> None:
         """Clear what belonged to the last episode; the mode stays."""
         self.paused = self.single = self.stopping = False
-        self.takeover, self.hint, self.undo = takeover, "", 0
+        self.takeover, self.hint, self.undo, self.failure = takeover, "", 0, ""
         self.acts.clear()
         self.proposal, self.answer = 0, None
 

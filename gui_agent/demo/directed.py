@@ -199,7 +199,12 @@ class DirectedAgent:
         return (feed.sha256_of(frame) or newest) != observation.screenshot.sha256
 
     async def _ask(self, observation: Observation) -> Decision | None:
-        """The agent's next proposal; None if the person breaks in, or the model fails."""
+        """The agent's next proposal; None if the person breaks in, or the model fails.
+
+        Raises:
+            PolicyError: the model failed, and nobody is there.
+        """
+        self._desk.failure = ""
         tries = _TRIES if self._rejected and isinstance(self.inner, Steerable) else 1
         for _ in range(tries):
             self._attempt += 1
@@ -209,10 +214,12 @@ class DirectedAgent:
             try:
                 proposal = await self._thinking(observation)
             except PolicyError as error:
-                if not (self._desk.attended or self._scene.taken):
-                    raise  # else what has been done so far would be lost: it waits for somebody to come back
+                if not self._desk.attended:
+                    raise  # nobody will ask it again
                 self._desk.paused = True
-                self._notice("error", "model", f"the model failed: {error}; resume asks it again")
+                reason = self._scene.device.secrets.mask(str(error))
+                self._desk.failure = f"the model failed: {reason}; resume asks it again"
+                self._notice("error", "model", self._desk.failure)
                 return None
             finally:
                 self._asked_s += time.perf_counter() - began_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
@@ -37,6 +38,8 @@ _REASONS: Final = {
     StopReason.LOOP: "stopped: the agent goes round in circles",
     StopReason.USER: "stopped by you",
     StopReason.DEVICE_FAULT: "the device broke",
+    StopReason.MODEL_FAULT: "the model failed",
+    StopReason.PROGRAM_FAULT: "this program failed",
 }
 
 
@@ -107,11 +110,14 @@ class DirectedEpisode:
         self.scene.repeats = ""
         self._loops = LoopDetector(limit=self._settings.loop_limit)
 
-    async def run(self) -> EpisodeRecord:
+    async def run(self, *, on_broken_off: Callable[[EpisodeRecord], None]) -> EpisodeRecord:
         """Run it to its end.
 
+        Args:
+            on_broken_off: called with what there is of it before anything is raised.
+
         Raises:
-            PolicyError: the model failed before the first step, and nobody is there to try again.
+            PolicyError: the model failed, and nobody is there to ask it again.
             ConfigError: the task does not run on this device.
         """
         world, settings = self._world, self._settings
@@ -131,7 +137,12 @@ class DirectedEpisode:
             track_progress=self._errand.is_checked,
             on_step=self._on_step,
             should_stop=self._should_stop,
+            on_broken_off=lambda record: on_broken_off(self._as_kept(record)),
         )
+        return self._as_kept(record)
+
+    def _as_kept(self, record: EpisodeRecord) -> EpisodeRecord:
+        settings = self._settings
         chain = chain_of(record.trajectory, self.scene.marks)
         source: dict[str, Any] = {"mode": self.scene.desk.mode.value}
         if self._hints:

@@ -60,6 +60,7 @@ from gui_agent.safety.options import ConfirmMode, check_goal
 from gui_agent.safety.secrets import Secret
 from gui_agent.safety.verdict import Consent, Question
 from gui_agent.safety.verdict import Decision as Ruling
+from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 
 Listener = Callable[[Event], None]
@@ -188,6 +189,8 @@ class DemoSession:
         said.append(self.state)
         if self.proposal is not None:
             said.append(self.proposal)
+        if self._runs and self.desk.failure:
+            said.append(NoticeEvent(level="error", code="model", text=self.desk.failure))
         return said
 
     @property
@@ -453,20 +456,28 @@ class DemoSession:
 
     async def _run_episode(self, episode: DirectedEpisode) -> None:
         phase = Phase.IDLE
+        ended: list[EpisodeRecord] = []
         try:
-            record = await episode.run()
-        except GuiAgentError as error:  # the model, or a task that does not run here: nobody's episode
-            self._notice("error", "episode", f"the episode was given up: {error}")
-        else:
-            trajectory = record.trajectory
-            self.tell(await self.archive.keep(record))
-            if trajectory.stop is StopReason.DEVICE_FAULT:
-                phase = Phase.FAULT
-                self._notice("error", "device", f"{trajectory.fault}; reconnect takes the device up again")
+            try:
+                ended.append(await episode.run(on_broken_off=ended.append))
+            finally:
+                for record in ended:
+                    phase = await self._keep(record)
+        except GuiAgentError as error:  # the model, or a task that does not run here
+            text = self.settings.secrets.mask(f"the episode was given up: {error}")
+            self._notice("error", "episode", text)
         finally:
             self.proposal, self.desk.takeover, self.desk.paused = None, False, False
             self.desk.stopping = False
             self._enter(phase)
+
+    async def _keep(self, record: EpisodeRecord) -> Phase:
+        """Keep an episode that has ended; what follows it."""
+        self.tell(await self.archive.keep(record))
+        if record.trajectory.stop is not StopReason.DEVICE_FAULT:
+            return Phase.IDLE
+        self._notice("error", "device", f"{record.trajectory.fault}; reconnect takes the device up again")
+        return Phase.FAULT
 
     def _report_bug(self, task: asyncio.Task[None]) -> None:
         """What nobody expected ends an episode, or the looks at an idle device, not the demo; its traceback

@@ -40,6 +40,7 @@ from gui_agent.demo.commands import (
     Undo,
 )
 from gui_agent.demo.events import (
+    EpisodeEvent,
     Event,
     ExportedEvent,
     Need,
@@ -628,20 +629,45 @@ async def test_a_model_that_fails_is_asked_again(tmp_path: Path) -> None:
         await watched.do(RUN)
         await watched.until(lambda: watched.session.state.phase == "paused")
         assert "no answer" in watched.of(NoticeEvent)[-1].text
+        assert watched.of(NoticeEvent)[-1] in watched.session.story()  # a page that comes later sees why
+        watched.session.desk.attended = False  # who leaves a paused episode finds it paused
+        watched.session.desk.touch()
         await watched.do(Resume())
         assert (await watched.end()).stop is StopReason.FINISHED
-    async with demo(tmp_path, HOME, PolicyError("no answer"), "finish success") as watched:
+        assert watched.of(NoticeEvent)[-1] not in watched.session.story()
+
+
+async def test_a_model_that_fails_with_nobody_there_ends_the_episode(tmp_path: Path) -> None:
+    async with demo(tmp_path, HOME, PolicyError("no answer")) as watched:
         watched.session.desk.attended = False
         await watched.do(RUN)
-        await watched.until(lambda: watched.session.state.phase == "paused")
-        await watched.do(Resume())  # somebody has come back; the first step is not lost
-        assert len((await watched.end()).steps) == 2
-    async with demo(tmp_path, PolicyError("no answer")) as watched:
-        watched.session.desk.attended = False
-        await watched.do(RUN)
-        await watched.session.ended()
-        assert "given up" in watched.of(NoticeEvent)[-1].text
+        trajectory = await watched.end()
+        assert (trajectory.stop, trajectory.outcome.verdict) == (StopReason.MODEL_FAULT, Verdict.UNSCORED)
+        assert trajectory.fault == "PolicyError: no answer"
+        assert len(trajectory.steps) == 1
+        assert trajectory.final_screenshot_sha256 is not None
+        assert "no answer" in watched.of(NoticeEvent)[-1].text
+        ended = watched.of(EpisodeEvent)[-1]
+        assert (ended.reason, ended.stored) == ("the model failed", True)
         assert watched.session.state.phase == "idle"
+        await watched.do(RUN)  # and fails at once: there is nothing to store
+        await watched.session.ended()
+        assert not watched.of(EpisodeEvent)[-1].stored
+
+
+@pytest.mark.parametrize("attended", [True, False])
+async def test_a_bug_loses_no_step(tmp_path: Path, attended: bool) -> None:
+    said: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context["exception"]))
+    async with demo(tmp_path, HOME, KeyError("no such adapter")) as watched:
+        watched.session.desk.attended = attended
+        await watched.do(RUN)
+        trajectory = await watched.end()
+        assert (trajectory.stop, len(trajectory.steps)) == (StopReason.PROGRAM_FAULT, 1)
+        await watched.until(lambda: watched.of(NoticeEvent))
+        assert "no such adapter" in watched.of(NoticeEvent)[-1].text
+        assert watched.session.state.phase == "idle"
+    assert [type(error) for error in said] == [KeyError]
 
 
 class Breaking(PhoneDevice):
