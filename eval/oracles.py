@@ -38,7 +38,7 @@ from gui_agent.coordinates import CoordinateSpace, ScreenGeometry
 from gui_agent.device import Demonstrator, Device, ExpertAction
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.base import ParsedResponse, Turn
-from gui_agent.formats.planner import PlannerFormat
+from gui_agent.formats.planner import PlannerFormat, carried_subgoal
 from gui_agent.hierarchy import HierarchicalAgent
 from gui_agent.literal import read_instruction
 from gui_agent.observation import Observation, Screenshot, UiElement
@@ -303,12 +303,24 @@ def _target(expert: ExpertAction) -> UiElement | None:
     return UiElement(name=expert.thought, role="target", box=expert.boxes[0])
 
 
-def why_not(oracle: Oracle, task: ReplayTask) -> str | None:
-    """Why a recording cannot be judged with this oracle; None if it can."""
+def why_not(oracle: Oracle, task: ReplayTask, planner_format: PlannerFormat) -> str | None:
+    """Why a recording cannot be judged with this oracle; None if it can.
+
+    Args:
+        oracle: which half it stands in for.
+        task: the recording.
+        planner_format: what an oracle planner speaks; a subgoal that it cannot hand to the actor would
+            count as an error of the planner that knows everything.
+    """
     for number, frame in enumerate(task.frames):
         labels = frame_labels(frame)
-        if oracle is Oracle.PLANNER and expert_subgoal(frame.expert, labels) is None:
-            return f"step {number} has no subgoal, and no name for what the expert touches"
+        if oracle is Oracle.PLANNER:
+            subgoal = expert_subgoal(frame.expert, labels)
+            if subgoal is None:
+                return f"step {number} has no subgoal, and no name for what the expert touches"
+            carried = carried_subgoal(planner_format, subgoal)
+            if isinstance(carried, ParseError):
+                return f"no actor can be given the subgoal of step {number}: {carried.reason}"
         if oracle is Oracle.ACTOR and labels is None:
             return f"nothing on the screen of step {number} has a name (collect --elements keeps widgets)"
     return None

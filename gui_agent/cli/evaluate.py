@@ -272,6 +272,7 @@ class EvalRun:
             matcher=get_matcher(self.matcher),
             seed=self.seed,
             play=play,
+            planner_format=self.agent.spec.get_planner_format(),
             horizon=self.horizon,
             history_error_rates=self.history_error_rate,
             oracle=oracle,

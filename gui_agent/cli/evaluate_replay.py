@@ -15,6 +15,7 @@ from eval.sop import sop_from_replays
 from eval.steps import step_metrics
 from gui_agent.device import DeviceFactory, Task
 from gui_agent.errors import DataError
+from gui_agent.formats.planner import PlannerFormat
 from gui_agent.matching import ActionMatcher
 from gui_agent.observation import Screenshot
 from trajectories.records import EpisodeRecord, Trajectory
@@ -35,6 +36,7 @@ class ReplayEvaluation:
         matcher: says which actions are right.
         seed: of intervals and of wrong histories.
         play: runs the agent.
+        planner_format: what a planner of the agent speaks.
         horizon: measure accuracy by depth too.
         history_error_rates: measure step accuracy with histories of so many errors too; 0 needs no replay
             of its own.
@@ -47,6 +49,7 @@ class ReplayEvaluation:
     matcher: ActionMatcher
     seed: int
     play: Play
+    planner_format: PlannerFormat
     horizon: bool = False
     history_error_rates: Sequence[float] = ()
     oracle: Oracle | None = None
@@ -116,7 +119,7 @@ class ReplayEvaluation:
         """Recordings that cannot be judged with the oracle, and why."""
         if self.oracle is None:
             return {}
-        reasons = {task.trajectory_id: why_not(self.oracle, task) for task in tasks}
+        reasons = {task.trajectory_id: why_not(self.oracle, task, self.planner_format) for task in tasks}
         unknown = {name: reason for name, reason in reasons.items() if reason is not None}
         if len(unknown) == len(reasons):
             raise DataError(

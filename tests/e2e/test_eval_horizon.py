@@ -16,6 +16,7 @@ from gui_agent.cli.evaluate_replay import ReplayEvaluation
 from gui_agent.cli.main import main
 from gui_agent.device import Demonstrator, Device, DeviceFactory, Task
 from gui_agent.errors import DataError
+from gui_agent.formats.registry import get_planner_format
 from gui_agent.matching import get_matcher
 from gui_agent.observation import Screenshot
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
@@ -95,6 +96,7 @@ def evaluation(trajectories: list[Trajectory], store: TrajectoryStore) -> Replay
         matcher=get_matcher("ui_s1"),
         seed=0,
         play=replay_by_experts,
+        planner_format=get_planner_format("compact"),
         horizon=True,
         history_error_rates=(1.0,),
     )

@@ -20,6 +20,7 @@ from eval.oracles import (
     agent_with_oracle,
     expert_subgoal,
     frame_labels,
+    why_not,
 )
 from gui_agent.actions import Click, Drag, Finish, ParseError
 from gui_agent.agent_spec import AgentKind, AgentSpec
@@ -191,6 +192,23 @@ def test_what_the_expert_touches_has_a_name_beside_the_labels(tasks: Sequence[Re
     assert frame_labels(frame) == frame.elements, "its name is known"
     arrow = replace(frame, expert=replace(frame.expert, thought="arrow up"))
     assert [label.name for label in frame_labels(arrow) or ()][-1] == "arrow up"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"), [("word " * 50, "249 characters"), ("<|im_end|>", "control token")]
+)
+def test_a_subgoal_that_no_actor_can_be_given_is_no_error_of_the_oracle(
+    tasks: Sequence[ReplayTask], words: str, reason: str
+) -> None:
+    frame = tasks[0].frames[0]
+    long = replace(tasks[0], frames=(frame, replace(frame, expert=replace(frame.expert, subgoal=words))))
+    dialect = get_planner_format("compact")
+    assert why_not(Oracle.PLANNER, tasks[0], dialect) is None
+    found = why_not(Oracle.PLANNER, long, dialect)
+    assert found is not None
+    assert "subgoal of step 1: planner: " in found
+    assert reason in found
+    assert why_not(Oracle.ACTOR, long, dialect) is None
 
 
 def test_recorded_subgoals_come_before_templates() -> None:
