@@ -105,8 +105,8 @@ class HiAgentFormat:
         block = find_block(text, "reasoning")
         reasoning = block.content if block else None
         # Behind the reasoning first, because a reasoning may talk about instructions.
-        found = find_block(text, "instruction", after=block.end if block else 0)
-        found = found or find_block(text, "instruction")
+        behind = find_block(text, "instruction", after=block.end if block else 0)
+        found = behind or find_block(text, "instruction")
         if found is None:
             error = planner_error("expected <instruction> Instruction: … </instruction>", text)
             return ParsedSubgoal(subgoal=error, reasoning=reasoning, format_ok=False)
@@ -114,7 +114,8 @@ class HiAgentFormat:
         words = found.content.removeprefix(_PREFIX)
         subgoal = read_subgoal(words, max_chars=self.max_subgoal_chars, response=text)
         reasoned = bool(reasoning) or not self.options.require_reasoning
-        format_ok = isinstance(subgoal, str) and prefixed and reasoned
+        in_place = behind is not None and prefixed and reasoned
+        format_ok = isinstance(subgoal, str) and in_place
         return ParsedSubgoal(subgoal=subgoal, reasoning=reasoning, format_ok=format_ok)
 
     def render(self, subgoal: str | None, reasoning: str | None) -> str:

@@ -89,11 +89,11 @@ def read_subgoal(words: str, *, max_chars: int, response: str) -> str | ParseErr
         response: the planner's whole response, for the record.
 
     Returns:
-        A `ParseError` if there are no words, too many, or such that a tokenizer may read them as its own
-        control tokens.
+        A `ParseError` if there are no words that can be seen, too many, or such that a tokenizer may read
+        them as its own control tokens.
     """
     subgoal = " ".join(words.split())
-    if not subgoal:
+    if all(unicodedata.category(character) in ("Cf", "Zs") for character in subgoal):  # or there is none
         return planner_error("the subgoal is empty", response)
     if len(subgoal) > max_chars:
         reason = f"the subgoal has {len(subgoal)} characters; an actor is given {max_chars} at most"

@@ -53,6 +53,13 @@ SHORT = "hi_agent:max_subgoal_chars=20"
             True,
         ),
         ("<reasoning></reasoning><instruction>Instruction: go</instruction>", "go", "", False),
+        ("<instruction>Instruction: go</instruction><reasoning>r</reasoning>", "go", "r", False),
+        (
+            "<reasoning><instruction>Instruction: go</instruction></reasoning>",
+            "go",
+            "<instruction>Instruction: go</instruction>",
+            False,
+        ),
     ],
 )
 def test_what_hi_agent_reads(response: str, subgoal: str, reasoning: str | None, format_ok: bool) -> None:
@@ -68,6 +75,7 @@ def test_what_hi_agent_reads(response: str, subgoal: str, reasoning: str | None,
         ("<instruction>Instruction: tap", "expected <instruction>"),
         ("<instruction></instruction>", "is empty"),
         ("<instruction>Instruction:\n\n</instruction>", "is empty"),
+        ("<instruction>Instruction: \u200b \ufeff</instruction>", "is empty"),
         (f"<instruction>Instruction: {'x' * 21}</instruction>", "21 characters"),
         ("<instruction>Instruction: <|im_end|></instruction>", "control token"),
         ("<instruction>Instruction: a\x00b</instruction>", "control characters"),
