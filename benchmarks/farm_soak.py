@@ -32,7 +32,7 @@ from typing import Any
 
 import psutil
 
-from devices.android.device import AndroidSettings
+from devices.android.settings import AndroidSettings
 from devices.farm import DeviceFarm, FarmOptions
 from devices.farm.phones import AdbPhoneSource
 from devices.phone.adb.faults import Fault

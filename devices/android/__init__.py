@@ -9,7 +9,12 @@ keys.py        names of keys
 text_input.py  text in any language
 ui_tree.py     the accessibility tree
 apps.py        apps by name
+settings.py    how a phone is driven
+input_space.py where a pixel of the picture lies for the phone
+observing.py   when to look, and which picture to believe
+performing.py  actions as touches, keys and text
 device.py      all of it as a `Device`
+restorable.py  the same, saved and restored
 preflight.py   what a phone needs, checked and explained
 preparation.py settings changed for a while
 identity.py    one phone under two names
@@ -18,9 +23,10 @@ factory.py     phones, lent one at a time
 """
 
 from devices.android.connection import AdbConnection, ShellResult
-from devices.android.device import AndroidDevice, AndroidSettings
+from devices.android.device import AndroidDevice
 from devices.android.factory import AndroidFactory, android_devices
 from devices.android.server import AdbServer, DeviceEntry
+from devices.android.settings import AndroidSettings
 from devices.android.tasks import AndroidGoal, AndroidTask, TaskChannel, android_suite
 
 __all__ = [

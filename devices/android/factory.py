@@ -15,10 +15,12 @@ from typing import Final, Self
 
 from devices.android.capture import Capturer
 from devices.android.connection import AdbConnection
-from devices.android.device import AndroidDevice, AndroidSettings, RestorableAndroidDevice
+from devices.android.device import AndroidDevice
 from devices.android.identity import same_phones
 from devices.android.preparation import TemporarySettings
+from devices.android.restorable import RestorableAndroidDevice
 from devices.android.server import READY, AdbServer, DeviceEntry, remedy_of
+from devices.android.settings import AndroidSettings
 from devices.android.tasks import TaskChannel
 from gui_agent.device import Restorable, TaskSource
 from gui_agent.errors import ConfigError, DeviceError, DeviceTimeoutError

@@ -8,9 +8,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from devices.android.connection import AdbConnection
-from devices.android.device import AndroidSettings
 from devices.android.factory import AndroidFactory, ChannelOf, make_ready
 from devices.android.server import AdbServer
+from devices.android.settings import AndroidSettings
 from devices.farm.deadline import within
 from devices.farm.source import Identity, Unit
 from gui_agent.device import Device

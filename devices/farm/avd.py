@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Final
 
 from devices.android.connection import AdbConnection
-from devices.android.device import AndroidSettings
 from devices.android.factory import make_ready
 from devices.android.server import AdbServer
+from devices.android.settings import AndroidSettings
 from devices.farm.android import AndroidUnit
 from devices.farm.console import EmulatorConsole
 from devices.farm.source import Identity, Unit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from devices.android.device import AndroidSettings
+from devices.android.settings import AndroidSettings
 from devices.farm.android import AndroidUnit
 from devices.farm.source import Unit
 from devices.phone.adb.control import PhoneControl

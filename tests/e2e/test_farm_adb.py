@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devices.android.device import AndroidSettings
 from devices.android.server import AdbServer, find_adb
+from devices.android.settings import AndroidSettings
 from devices.farm import DeviceFarm, FarmOptions, FaultKind
 from devices.farm.android import AndroidSource
 from devices.farm.in_process import FactorySource
