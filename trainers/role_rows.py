@@ -77,6 +77,7 @@ class _RoleRows:
         self._screenshots: dict[str, Screenshot] = {}
         self._num_steps = 0
         self._left_out: list[str] = []
+        self._malformed: list[str] = []
 
     def add(self, task: ReplayTask) -> None:
         """The rows of one recording."""
@@ -90,6 +91,8 @@ class _RoleRows:
             self._num_steps += 1
             if subgoal is not None:
                 words = self._planner_format.render(subgoal, thought)
+                if not self._planner_format.parse(words).format_ok:
+                    self._malformed.append(where)
                 self._append(AgentRole.PLANNER, self._agent.planner_prompt(observation), words, task, step)
                 geometry = ScreenGeometry.of(
                     screenshot.width_px, screenshot.height_px, self._model.images.budget
@@ -113,6 +116,14 @@ class _RoleRows:
                     "flat agent"
                 )
             warnings.warn(f"{words}; they are left out", stacklevel=4)
+        if self._malformed and AgentRole.PLANNER not in self._frozen:
+            warnings.warn(
+                f"{len(self._malformed)} of {self._num_steps} subgoals are taught in what the planner format "
+                f"{self._planner_format.name!r} calls the wrong form, because no thought is taught as their "
+                f"reasoning, the first: {self._malformed[0]}; teach thoughts, of data that has them, or use a "
+                "planner format without (hi_agent:require_reasoning=false)",
+                stacklevel=4,
+            )
         return ExpertRows(rows=tuple(self._rows), screenshots=self._screenshots)
 
     def _usable(self, subgoal: str | None, where: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,24 @@ def test_steps_without_a_usable_subgoal_are_counted_or_refused(model_dir: Path, 
     none = store(tmp_path / "none", dataclasses.replace(nameless, index=0))
     with pytest.raises(DataError, match="data_else_template"):
         train_sft(settings(model_dir, none, tmp_path / "refused"))
+
+
+def test_a_planner_that_is_taught_the_wrong_form_is_told_of(model_dir: Path) -> None:
+    model = load_learner_model(SFTConfig(model=str(model_dir), device="cpu"))
+    task = ReplayTask.from_trajectory(
+        with_subgoals(trajectory(*GOOD), SubgoalSource.TEMPLATE), {SHOT.sha256: SHOT}
+    )
+    spec = AgentSpec(kind=AgentKind.HIERARCHICAL, format="compact", planner_format="hi_agent")
+    with pytest.warns(
+        UserWarning, match=r"3 of 3 subgoals .*'hi_agent' .* step 0; .*require_reasoning=false"
+    ):
+        rows = role_rows([task], model, spec, thoughts=False).rows
+    assert len(rows) == 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        role_rows([task], model, spec, thoughts=False, frozen={AgentRole.PLANNER})
+        free = dataclasses.replace(spec, planner_format="hi_agent:require_reasoning=false")
+        role_rows([task], model, free, thoughts=False)
 
 
 def test_adapters_of_both_roles_are_taught_and_used(model_dir: Path, tmp_path: Path) -> None:
