@@ -120,8 +120,8 @@ class _RoleRows:
             warnings.warn(
                 f"{len(self._malformed)} of {self._num_steps} subgoals are taught in what the planner format "
                 f"{self._planner_format.name!r} calls the wrong form, because no thought is taught as their "
-                f"reasoning, the first: {self._malformed[0]}; teach thoughts, of data that has them, or use a "
-                "planner format without (hi_agent:require_reasoning=false)",
+                f"reasoning, the first: {self._malformed[0]}; teach thoughts, of data that has them, or use "
+                "a planner format without (hi_agent:require_reasoning=false)",
                 stacklevel=4,
             )
         return ExpertRows(rows=tuple(self._rows), screenshots=self._screenshots)
