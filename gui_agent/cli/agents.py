@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gui_agent.agent_spec import AgentFor, AgentKind, AgentSpec
+from gui_agent.cli.model_check import check_model, warn_of_another_format
 from gui_agent.device import DeviceFactory
 from gui_agent.errors import ConfigError
 from gui_agent.policies.batcher import LockStep
@@ -73,7 +74,7 @@ class AgentOptions:
         """Check what can be checked without loading anything.
 
         Raises:
-            ConfigError: no model is named, or a format is not known.
+            ConfigError: no model is named or where one is named, or a format is not known.
         """
         if not self.model:
             raise ConfigError("no model: give --agent.model with a folder, a hub name or a served name")
@@ -83,7 +84,12 @@ class AgentOptions:
                 f"{self.model} holds the adapters of a planner and an actor, of which a flat agent would use "
                 "one; say --agent hierarchical"
             )
-        _ = self.planner_source  # a name that is none is told here
+        if not self.endpoint:
+            check_model(self.model)
+            warn_of_another_format(self.model, self.format)
+        planner = self.planner_source  # a name that is none is told here
+        if planner is not None and not planner.endpoint:
+            check_model(planner.model)
 
     @property
     def params(self) -> SamplingParams:

@@ -19,7 +19,7 @@ from devices.registry import resolve_suite
 from eval.live import evaluation_tasks, training_tasks
 from gui_agent.agent import Agent
 from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
-from gui_agent.cli.devices import default_devices, open_devices
+from gui_agent.cli.devices import check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import Device, DeviceFactory, StopReason, Task, TaskSource
@@ -96,6 +96,7 @@ class Collect:
         """Resolve everything that can be resolved without a device."""
         source = resolve_suite(self.suite)
         tasks = self._tasks(source)
+        check_devices(self.devices, source)
         if self.agent.model:
             self.agent.require_model()
         actor = self.agent.model or "the suite's experts"

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from devices.farm.opening import answer_when_they_will, farm_for
+from devices.farm.opening import answer_when_they_will, farm_for, source_for
 from devices.farm.options import FarmOptions
 from gui_agent.device import DeviceFactory, TaskSource
 
@@ -36,6 +36,20 @@ def answer_at_once(devices: str, suite: str) -> bool:
         suite: name of what runs on them; "" if nothing does.
     """
     return not suite or not answer_when_they_will(devices or default_devices(suite))
+
+
+def check_devices(devices: str, suite: TaskSource) -> None:
+    """Refuse a name that stands for no devices, without looking whether they are there.
+
+    Args:
+        devices: as for `open_devices`.
+        suite: what will run on them.
+
+    Raises:
+        ConfigError: there is no such world, or the suite does not run there.
+        DependencyError: what drives them is not installed.
+    """
+    source_for(devices or default_devices(suite.suite), suite)
 
 
 @asynccontextmanager

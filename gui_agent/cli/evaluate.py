@@ -24,7 +24,7 @@ from gui_agent.agent_spec import AgentFor, AgentKind
 from gui_agent.cli.agents import AgentOptions, agents_for, lock_step_devices, open_policy
 from gui_agent.cli.collect import progress_bar
 from gui_agent.cli.config import plain
-from gui_agent.cli.devices import answer_at_once, open_devices
+from gui_agent.cli.devices import answer_at_once, check_devices, open_devices
 from gui_agent.cli.evaluate_replay import Play, ReplayEvaluation, effect_of_subgoals
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.horizon_report import has_horizon, print_horizon, write_horizon_page
@@ -66,7 +66,7 @@ class EvalRun:
         gui-agent eval run --data runs/android_control --agent.endpoint http://127.0.0.1:8000/v1 \\
             --agent.model UI-S1-7B --matcher distance_only --output-dir runs/eval
         gui-agent eval run --data runs/held_out --agent.model runs/quickstart/semi_online/model \\
-            --horizon --history-error-rate 0 0.25 0.5 --output-dir runs/long
+            --format compact:snap_px=8,require_thought=true --horizon --history-error-rate 0 0.25 0.5 --output-dir runs/long
         gui-agent eval run --suite phone/long --data runs/held_out --agent hierarchical \\
             --agent.model runs/joint/model --oracle planner actor --output-dir runs/blame
 
@@ -143,8 +143,9 @@ class EvalRun:
         self.agent.require_model()
         get_matcher(self.matcher)
         if self.suite:
-            tasks = self._tasks(resolve_suite(self.suite))
-            print(f"would run {len(tasks)} held-out instances of {self.suite}")
+            suite = resolve_suite(self.suite)
+            check_devices(self.devices, suite)
+            print(f"would run {len(self._tasks(suite))} held-out instances of {self.suite}")
         if self.data is not None:
             print(f"would replay {len(TrajectoryStore.open(self.data))} trajectories of {self.data}")
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from devices.registry import draw_labelled_screens, resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
 from gui_agent.agent_spec import AgentSpec
 from gui_agent.cli.agents import lock_step_devices
-from gui_agent.cli.devices import answer_at_once, open_devices
+from gui_agent.cli.devices import answer_at_once, check_devices, open_devices
 from gui_agent.cli.folders import make_folder
+from gui_agent.cli.model_check import check_model, warn_of_another_format
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Task, TaskSource
 from gui_agent.errors import ConfigError
@@ -26,7 +28,6 @@ from gui_agent.matching import get_matcher
 from gui_agent.observation import LabelledScreen
 from gui_agent.policy import SamplingParams
 from trainers.algorithms import configured_algorithm
-from trainers.config import LearnerConfig
 from trainers.grounding.config import GroundingConfig
 from trainers.online_config import OnlineConfig
 from trainers.recordings import open_store
@@ -35,6 +36,7 @@ from trainers.rewards.requirements import check_reward
 from trainers.rl_config import RLConfig
 from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft_config import SFTConfig
+from trainers.without_effect import warn_without_effect
 from trajectories.collect import collect_episodes, group_jobs
 
 if TYPE_CHECKING:  # these import torch, which --help does without
@@ -207,6 +209,7 @@ class SemiOnline(SemiOnlineConfig):
         algorithm = configured_algorithm(self)
         check_algorithm(self, algorithm, online=False)
         check_reward(self.reward, online=False)
+        LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
         if algorithm.needs_elements and self.data != Path():
             from trainers.semi_online import replay_tasks
 
@@ -228,15 +231,19 @@ class LiveHook:
         """The hook that a training asks for; None where it asks for none.
 
         Raises:
-            ConfigError: it asks for one without saying of what.
+            ConfigError: it asks for one without saying of what, or of what is not there.
         """
         if not config.eval_steps:
+            if suite:
+                words = "has no effect without eval_steps, the updates between two evaluations"
+                warnings.warn(f"eval_suite={suite} {words}", stacklevel=2)
             return None
         if not suite:
             raise ConfigError(
                 f"eval_steps is {config.eval_steps}, but eval_suite is empty: there is nothing to measure; "
                 "give --eval-suite, such as phone/quickstart, or set eval_steps to 0"
             )
+        resolve_suite(suite)  # a wrong name is told before the first evaluation is due
         return cls(
             suite=suite,
             episodes_per_template=episodes_per_template,
@@ -283,8 +290,22 @@ def _finish(result: TrainResult, output_dir: Path) -> int:
     return 0
 
 
-def _check_folders(config: LearnerConfig, data: Path) -> None:
+def _check_start(config: SFTConfig | RLConfig) -> None:
+    """The models that a training begins with, as far as can be told before they are loaded."""
+    if not config.model:
+        raise ConfigError("no model: give --model with a checkpoint folder or a name on the hub")
+    check_model(config.model)
+    if isinstance(config, SFTConfig):  # it may teach another format than the model knows
+        return
+    warn_of_another_format(config.model, config.format)
+    for partner in (config.planner, config.actor):
+        if partner and "://" not in partner:
+            check_model(partner)
+
+
+def _check_folders(config: SFTConfig | SemiOnlineConfig, data: Path) -> None:
     _require_data(data)
+    _check_start(config)
     make_folder(config.output_dir, "output_dir")
 
 
@@ -296,6 +317,8 @@ def _require_data(data: Path) -> None:
 def _preview(config: SFTConfig | SemiOnlineConfig, data: Path) -> int:
     config.agent_spec.check()
     _require_data(data)
+    _check_start(config)
+    warn_without_effect(config)
     store = open_store(config)
     print(f"would train {config.model} on {len(store)} trajectories of {data} into {config.output_dir}")
     return 0
@@ -344,7 +367,12 @@ class Online(OnlineConfig):
         self.agent_spec.check()
         check_algorithm(self, configured_algorithm(self), online=True)
         check_reward(self.reward, online=True)
-        tasks = self._tasks(resolve_suite(self.suite))
+        suite = resolve_suite(self.suite)
+        check_devices(self.devices, suite)
+        _check_start(self)
+        LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
+        warn_without_effect(self)
+        tasks = self._tasks(suite)
         print(f"would train {self.model} on {len(tasks)} instances of {self.suite} into {self.output_dir}")
         return 0
 
@@ -354,6 +382,7 @@ class Online(OnlineConfig):
     async def _run(self) -> TrainResult:
         from trainers.online import train_online
 
+        _check_start(self)
         make_folder(self.output_dir, "output_dir")
         suite = resolve_suite(self.suite)
         hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from gui_agent.cli.commands import command_class
 from gui_agent.cli.config import load_command, option
 from gui_agent.cli.folders import make_folder, store_folder
+from gui_agent.cli.model_check import newest_settings
 from gui_agent.cli.schema import schema_of
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.viewer.credits import RewardScorer, StoreCredits, TrainingScorer
@@ -26,8 +25,6 @@ from trajectories.store import TrajectoryStore
 from trajectories.viewer import Annotations, write_viewer
 from trajectories.viewer.index import StoreIndex
 from trajectories.viewer.page import records_of
-
-_CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,17 +156,8 @@ def run_source(folder: Path, *, reward: str = "") -> RunSource:
 
 def training_settings(folder: Path) -> dict[str, Any] | None:
     """The settings in the newest checkpoint of a reinforcement learning, or None if there is none."""
-    numbered = [
-        (int(match[1]), path) for path in folder.iterdir() if (match := _CHECKPOINT.fullmatch(path.name))
-    ]
-    for _, path in sorted(numbered, reverse=True):
-        try:
-            found = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(found, dict) and "num_generations" in found:
-            return found
-    return None
+    settings = newest_settings(folder)
+    return settings if settings is not None and "num_generations" in settings else None
 
 
 def training_config(settings: dict[str, Any]) -> RLConfig:

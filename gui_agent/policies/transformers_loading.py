@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from gui_agent.errors import ConfigError
+from gui_agent.policies.checkpoint_folder import check_checkpoint
 from gui_agent.policies.transformers_images import PROCESSOR_CLASSES
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_roles import RoleFolder
@@ -58,7 +59,7 @@ def load_config(path: str | Path) -> Any:
     Raises:
         ConfigError: nothing is there, or it is no Qwen2.5-VL or Qwen3-VL model.
     """
-    _check_folder(path)
+    check_checkpoint(path)
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -267,19 +268,3 @@ def _check_tokenizer(path: str | Path, processor: Any) -> None:
         f"{path}: the tokenizer has no words; its files (tokenizer.json, or vocab.json and merges.txt) are "
         "missing: get the checkpoint again"
     )
-
-
-def _check_folder(path: str | Path) -> None:
-    """A path that looks local must be a folder; only `name` or `owner/name` may go to the hub."""
-    folder = Path(path)
-    looks_local = (
-        isinstance(path, Path) or folder.is_absolute() or len(folder.parts) > 2 or str(path)[:1] in ".~"
-    )
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ConfigError(f"{path}: the folder has no config.json; expected a Hugging Face checkpoint")
-    elif looks_local or folder.exists():
-        raise ConfigError(
-            f"{path}: no such folder; give a Hugging Face checkpoint folder or hub name, or build a tiny "
-            "model with trainers.tiny_model.build_tiny_model"
-        )

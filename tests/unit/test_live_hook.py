@@ -20,7 +20,9 @@ def test_a_hook_is_made_where_one_is_asked_for() -> None:
         agent=AgentSpec(format="compact", params=greedy),
         seed=3,
     )
-    assert LiveHook.of(SemiOnlineConfig(), "phone/quickstart", 5) is None
+    assert LiveHook.of(SemiOnlineConfig(), "", 5) is None
+    with pytest.warns(UserWarning, match="has no effect without eval_steps"):
+        assert LiveHook.of(SemiOnlineConfig(), "phone/quickstart", 5) is None
 
 
 def test_measuring_nothing_is_refused() -> None:
