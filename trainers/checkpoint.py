@@ -38,7 +38,8 @@ class TrainerState:
         update: updates made.
         optimizer_steps: optimiser steps made.
         skipped_steps: of these, steps left out because the gradient was not finite.
-        rows_trained: rows in all updates, each as often as it was in one.
+        rows_trained: rows in all updates, each as often as it was in one; None where that was not counted
+            from the beginning, as in checkpoints that know no such field.
         position: of the group source, as it wants it back.
         store_mark: high-water mark of the trajectory store; None where nothing is stored.
         rapo: what `trainers.rapo` remembers; empty where it is off.
@@ -50,7 +51,7 @@ class TrainerState:
     update: int
     optimizer_steps: int
     skipped_steps: int = 0
-    rows_trained: int = 0
+    rows_trained: int | None = None
     position: dict[str, Any] = field(default_factory=dict)
     store_mark: Any = None
     rapo: dict[str, Any] = field(default_factory=dict)

@@ -69,6 +69,7 @@ class RunFolder:
         self._view: ProgressView | None = None
         self._reporters: list[Reporter] = []
         self._metrics_bytes = 0
+        self._knows_rows = True
         self.is_main = bool(learner.accelerator.is_main_process)
         self.last_checkpoint: Path | None = None
 
@@ -81,8 +82,8 @@ class RunFolder:
         """Load what `resume_from_checkpoint` asks for into the learner; None begins anew.
 
         Raises:
-            ConfigError: the folder holds a run that is not to be resumed, or no checkpoint is where one
-                was named.
+            ConfigError: the folder holds a run that is not to be resumed, no checkpoint is where one was
+                named, or `max_rows` is to limit rows that the checkpoint has not counted.
             DataError: the checkpoint is damaged, or belongs to another model.
         """
         config = self._config
@@ -92,6 +93,9 @@ class RunFolder:
             return None
         state = load_state(path)
         _warn_of_changes(load_config(path), config_to_dict(config), path)
+        self._knows_rows = state.rows_trained is not None
+        if not self._knows_rows:
+            _warn_of_unknown_rows(config, path)
         try:
             self._learner.load(path, version=state.update)
         except SafetensorError as error:
@@ -99,7 +103,7 @@ class RunFolder:
                 f"{path}: its tensors are damaged ({error}); "
                 "set resume_from_checkpoint to an earlier checkpoint"
             ) from error
-        self._learner.rows_trained = state.rows_trained
+        self._learner.rows_trained = state.rows_trained or 0
         self._stopwatch.resume(state.cpu_s)
         self._metrics_bytes = state.metrics_bytes
         self.last_checkpoint = path
@@ -157,7 +161,7 @@ class RunFolder:
                     update=update,
                     optimizer_steps=self._learner.optimizer.num_steps,
                     skipped_steps=self._learner.optimizer.num_skipped,
-                    rows_trained=self._learner.rows_trained,
+                    rows_trained=self._learner.rows_trained if self._knows_rows else None,
                     position=position,
                     store_mark=store_mark,
                     rapo=rapo or {},
@@ -221,3 +225,13 @@ def _warn_of_changes(before: dict[str, Any], now: dict[str, Any], path: Path) ->
             "that was begun",
             stacklevel=3,
         )
+
+
+def _warn_of_unknown_rows(config: LearnerConfig, path: Path) -> None:
+    words = f"{path} does not say on how many rows its model was trained: older versions did not count them"
+    if config.max_rows:
+        raise ConfigError(
+            f"{words}, so that max_rows={config.max_rows} cannot be kept; limit the run by max_steps or "
+            "max_cpu_s and leave max_rows out, or begin anew in another output_dir"
+        )
+    warnings.warn(f"{words}; the number stays unknown in the checkpoints of this run", stacklevel=3)

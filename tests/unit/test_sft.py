@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
+from trainers.checkpoint import load_state
 from trainers.learner_model import load_learner_model
 from trainers.loop import StopCause
 from trainers.metrics import read_metrics, without_times
@@ -78,6 +80,23 @@ def test_a_budget_of_rows_ends_the_training(model_dir: Path, data: Path, tmp_pat
     )
     result = train_sft(config)  # 3 rows in steps of 2: 2 + 1 + 2
     assert (result.cause, result.updates) == (StopCause.MAX_ROWS, 3)
+
+
+def test_rows_that_a_checkpoint_has_not_counted_stay_unknown(
+    model_dir: Path, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(settings(model_dir, data, tmp_path), max_steps=3)
+    first = train_sft(config).checkpoint
+    assert load_state(first).rows_trained == 5  # 3 rows in steps of 2: 2 + 1 + 2
+    older = json.loads((first / "trainer_state.json").read_text())
+    del older["rows_trained"]
+    (first / "trainer_state.json").write_text(json.dumps(older))
+    again = dataclasses.replace(config, max_steps=4, resume_from_checkpoint=True)
+    with pytest.raises(ConfigError, match=r"checkpoint-3 does not say .* max_rows=9 cannot be kept"):
+        train_sft(dataclasses.replace(again, max_rows=9))
+    with pytest.warns(UserWarning, match=r"checkpoint-3 does not say on how many rows"):
+        second = train_sft(again).checkpoint
+    assert load_state(second).rows_trained is None
 
 
 def test_thoughts_are_taught_or_left_out(model_dir: Path, data: Path) -> None:
