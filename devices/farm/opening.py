@@ -22,6 +22,7 @@ from devices.farm.source import DeviceSource
 from devices.registry import FACTORIES, resolve_devices
 from gui_agent.device import TaskSource
 from gui_agent.errors import ConfigError
+from gui_agent.named_options import suggestion
 
 
 def farm_for(
@@ -53,6 +54,12 @@ def source_for(devices: str, suite: TaskSource) -> DeviceSource:
     behind_adb = _BEHIND_ADB.get(world)
     if behind_adb is not None:
         return behind_adb(devices, which, suite)
+    if world not in FACTORIES:
+        known = (*FACTORIES, *_BEHIND_ADB)
+        raise ConfigError(
+            f"devices {devices!r}: there is no world {world!r}; {suggestion(world, known)}, each with "
+            f"{RAY_PREFIX} in front for a Ray cluster"
+        )
     return FactorySource(world, resolve_devices(devices, suite))
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from enum import IntEnum
 from itertools import takewhile
+from pathlib import Path
+from typing import Final
 
 from gui_agent import __version__
 from gui_agent.cli.commands import COMMANDS, command_class
@@ -20,6 +23,11 @@ from gui_agent.cli.help import command_help, program_help
 from gui_agent.cli.recipes import overlaid
 from gui_agent.cli.schema import did_you_mean, schema_of
 from gui_agent.errors import ConfigError, DataError, DependencyError, DeviceError, GuiAgentError
+
+_OWN_FOLDERS: Final = tuple(
+    Path(__file__).parents[2] / package
+    for package in ("gui_agent", "devices", "trajectories", "trainers", "eval")
+)
 
 
 class ExitCode(IntEnum):
@@ -62,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     An unexpected exception (a bug) keeps its traceback and ends with code 1.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    warnings.formatwarning = _one_line
     if not sys.stderr.isatty():  # in a log file, bars of loading and saving are noise
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
@@ -88,6 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"gui-agent: error: {_file_error(error)}", file=sys.stderr)
         return ExitCode.FAILED
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """What this program warns of, in words; warnings of libraries keep their place."""
+    if category is UserWarning and any(Path(filename).is_relative_to(folder) for folder in _OWN_FOLDERS):
+        return f"gui-agent: warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _file_error(error: OSError) -> str:

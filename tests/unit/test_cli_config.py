@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import types
+import warnings
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -385,3 +386,15 @@ def test_the_environment_report_is_json(capsys: pytest.CaptureFixture[str]) -> N
     assert report["machine"]["cores"] >= 1
     assert set(report) >= {"gui_agent", "python", "packages", "machine", "gpus", "browsers"}
     assert "adb" not in report, "it was not to be asked"
+
+
+def test_a_warning_is_one_line_that_begins_with_the_program(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back what main sets
+    assert main.main(["--version"]) == ExitCode.OK
+    line = warnings.formatwarning("gamma has no effect", UserWarning, main.__file__, 1, None)
+    assert line == "gui-agent: warning: gamma has no effect\n"
+    library = warnings.formatwarning("old", UserWarning, pytest.__file__, 7, None)
+    assert library == f"{pytest.__file__}:7: UserWarning: old\n"
+    capsys.readouterr()

@@ -66,7 +66,8 @@ def test_a_folder_that_is_none_is_told_before_anything_is_loaded(tmp_path: Path)
     [
         (f"{ONLINE} ''", "no model: give --model"),
         (f"{ONLINE} /no/such/model", "/no/such/model: no such folder"),
-        (f"{ONLINE} M --devices fone:4", "no world 'fone'"),
+        (f"{ONLINE} M --devices fone:4", "no world 'fone'; did you mean 'phone'? known are"),
+        (f"{ONLINE} M --devices adbphone:4", "did you mean 'adb-phone'?"),
         (f"{ONLINE} M --devices phone:0", "'0' is no number of devices"),
         (f"{ONLINE} M --eval-steps 5 --eval-suite phone/quikstart", "did you mean 'quickstart'"),
         (f"{ONLINE} M --agent hierarchical --planner ./gone", "gone: no such folder"),
