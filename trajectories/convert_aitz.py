@@ -35,8 +35,9 @@ from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import DataError
 from gui_agent.observation import Box, Screenshot
 from trajectories.convert import ConversionReport, ImageFolder, RowProblem, convert_to_store, count_episode
+from trajectories.damage import OnDamage
 from trajectories.records import EpisodeRecord, Step, Trajectory
-from trajectories.store import OnDamage, TrajectoryStore
+from trajectories.store import TrajectoryStore
 
 CONVERTER: Final = "convert_aitz@1"
 LICENCE: Final = "Apache-2.0 (AITZ); CC BY 4.0 (AITW)"

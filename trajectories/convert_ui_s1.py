@@ -46,8 +46,9 @@ from trajectories.convert import (
     count_episode,
     numbered_lines,
 )
+from trajectories.damage import OnDamage
 from trajectories.records import EpisodeRecord, Step, Trajectory
-from trajectories.store import OnDamage, TrajectoryStore
+from trajectories.store import TrajectoryStore
 
 CONVERTER: Final = "convert_ui_s1@1"
 LICENCE: Final = "Apache-2.0"

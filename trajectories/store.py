@@ -15,20 +15,19 @@ processes may read while one appends; appends of several processes wait for each
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gui_agent.device import Outcome
-from gui_agent.errors import DataError, SchemaVersionError
+from gui_agent.errors import DataError
 from gui_agent.observation import Screenshot
+from trajectories.damage import Damage, OnDamage, StoreReport
 from trajectories.records import SCHEMA_VERSION, EpisodeRecord, Trajectory
 from trajectories.rows import (
     COMPLETIONS,
@@ -52,36 +51,7 @@ from trajectories.shards import (
     read_shard,
     shard_name,
 )
-
-FORMAT: Final = "gui-agent-trajectories"
-OnDamage = Literal["raise", "skip"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damage:
-    """Something in a store that cannot be read, and what to do about it."""
-
-    file: str
-    message: str
-    row: int | None = None
-    episode_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreReport:
-    """What `TrajectoryStore.validate` found."""
-
-    num_episodes: int
-    num_steps: int
-    num_screenshots: int
-    num_unreferenced_screenshots: int
-    num_torn_files: int
-    damage: tuple[Damage, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was committed can be read."""
-        return not self.damage
+from trajectories.store_meta import read_meta, too_new, write_meta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +92,7 @@ class TrajectoryStore:
                 "(TrajectoryStore.open opens one that is there)"
             )
         path.mkdir(parents=True, exist_ok=True)
-        meta = {
-            "format": FORMAT,
-            "schema_version": SCHEMA_VERSION,
-            "code_version": _code_version(),
-            "source": source or {},
-        }
-        write_file(path / "meta.json", json.dumps(meta, indent=2, ensure_ascii=False).encode())
+        meta = write_meta(path, source or {})
         return cls(path, meta, on_damage="raise")
 
     @classmethod
@@ -145,7 +109,7 @@ class TrajectoryStore:
             SchemaVersionError: a newer program wrote it.
         """
         path = Path(path)
-        store = cls(path, _read_meta(path), on_damage=on_damage)
+        store = cls(path, read_meta(path), on_damage=on_damage)
         store.refresh()
         return store
 
@@ -396,7 +360,7 @@ class TrajectoryStore:
         table = self._table("episodes", number, columns=["episode_id", "schema_version"])
         newest = max(table["schema_version"].to_pylist(), default=0)
         if newest > SCHEMA_VERSION:
-            raise _too_new(self.path / shard_name("episodes", number), newest)
+            raise too_new(self.path / shard_name("episodes", number), newest)
         return _Shard(number=number, episode_ids=tuple(table["episode_id"].to_pylist()))
 
     def _table(self, kind: str, number: int, *, columns: list[str] | None = None) -> Any:
@@ -450,36 +414,9 @@ class TrajectoryStore:
             self.damage.append(damage)
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
-    file = path / "meta.json"
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{path} is no trajectory store: it has no meta.json; check the path") from error
-    except ValueError as error:
-        raise DataError(f"{file} is damaged ({error}); restore it from a copy") from error
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise DataError(f"{file} does not say format {FORMAT!r}; {path} is no trajectory store")
-    version_found = meta.get("schema_version")
-    if not isinstance(version_found, int):
-        raise DataError(
-            f"{file} is damaged: schema_version is {version_found!r}, not a number; restore it from a copy"
-        )
-    if version_found > SCHEMA_VERSION:
-        raise _too_new(file, version_found)
-    return meta
-
-
 def _is_free(path: Path) -> bool:
     """An empty folder, but for what a killed `create` left in it."""
     return path.is_dir() and all(file.name == "meta.json.tmp" for file in path.iterdir())
-
-
-def _too_new(file: Path, found: int) -> SchemaVersionError:
-    return SchemaVersionError(
-        f"{file} was written with schema {found}, this program reads up to {SCHEMA_VERSION}; upgrade "
-        "gui-agent to read it (nothing was changed)"
-    )
 
 
 def _by_episode(table: Any, only: Collection[str] | None) -> dict[str, list[Row]]:
@@ -489,10 +426,3 @@ def _by_episode(table: Any, only: Collection[str] | None) -> dict[str, list[Row]
     for row in table.to_pylist():
         rows.setdefault(row["episode_id"], []).append(row)
     return rows
-
-
-def _code_version() -> str:
-    try:
-        return version("gui-agent")
-    except PackageNotFoundError:
-        return "unknown"

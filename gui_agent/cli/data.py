@@ -12,7 +12,7 @@ from gui_agent.errors import ConfigError, DataError
 from trajectories.convert import ConversionReport, ScreenSize
 from trajectories.convert_aitz import AitzOptions, convert_aitz_files
 from trajectories.convert_ui_s1 import UiS1Options, convert_ui_s1_file
-from trajectories.store import OnDamage
+from trajectories.damage import OnDamage
 
 
 class Dataset(StrEnum):
