@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -53,15 +52,13 @@ _BROWSERS: Final = (
     "msedge",
 )
 
-_DEADLINE_S: Final = 10.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Env:
     """Report versions, devices, browsers, GPUs and the machine.
 
-    Use it before a long run, and paste it into a bug report. Nothing is started or changed, except that
-    `adb devices` starts the adb server where adb is installed.
+    Use it before a long run, and paste it into a bug report. Nothing is started or changed, but for the adb
+    server, which is started if none runs (--no-adb leaves it out).
 
     Attributes:
         json: print one JSON object instead of lines.
@@ -194,34 +191,20 @@ def _playwright_browsers() -> list[str]:
     return sorted({entry.name for folder in folders if folder.is_dir() for entry in folder.glob("chromium*")})
 
 
-def _adb() -> dict[str, Any] | None:
-    """Connected Android devices; None where adb is not installed."""
-    adb = shutil.which("adb") or _adb_of_sdk()
-    if adb is None:
-        return None
+def _adb() -> dict[str, Any]:
+    """The adb program, its server, and the devices that it knows; asked as runs ask it."""
+    from devices.android.server import AdbServer, find_adb
+
+    report: dict[str, Any] = {"program": None, "server": None}
     try:
-        answer = subprocess.run(
-            [adb, "devices", "-l"], capture_output=True, text=True, timeout=_DEADLINE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return {"path": adb, "error": str(error), "devices": []}
-    if answer.returncode != 0:
-        return {"path": adb, "error": answer.stderr.strip(), "devices": []}
-    devices = []
-    for line in answer.stdout.splitlines()[1:]:
-        serial, _, rest = line.strip().partition(" ")
-        if serial and not serial.startswith("*"):
-            state, _, details = rest.strip().partition(" ")
-            devices.append({"serial": serial, "state": state, "details": details.strip()})
-    return {"path": adb, "error": None, "devices": devices}
-
-
-def _adb_of_sdk() -> str | None:
-    for variable in ("ANDROID_HOME", "ANDROID_SDK_ROOT"):
-        root = os.environ.get(variable)
-        if root and (found := shutil.which("adb", path=str(Path(root) / "platform-tools"))):
-            return found
-    return None
+        server = AdbServer.from_environment()
+        report["server"] = f"{server.host}:{server.port}"
+        report["program"] = str(find_adb())
+        entries = server.devices()
+    except GuiAgentError as error:
+        return {**report, "error": str(error), "devices": []}
+    devices = [{"serial": entry.serial, "state": entry.state, "model": entry.model} for entry in entries]
+    return {**report, "devices": devices}
 
 
 def _as_lines(report: dict[str, Any]) -> str:

@@ -388,6 +388,22 @@ def test_the_environment_report_is_json(capsys: pytest.CaptureFixture[str]) -> N
     assert "adb" not in report, "it was not to be asked"
 
 
+def test_the_environment_report_names_the_adb_that_runs_use(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one on the PATH, where there often is none."""
+    monkeypatch.setenv("PATH", "")
+    # By this name no server is started, and on this port none answers.
+    monkeypatch.setenv("ANDROID_ADB_SERVER_ADDRESS", "127.0.0.9")
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
+    assert main.main(["env", "--json"]) == ExitCode.OK
+    adb = json.loads(capsys.readouterr().out)["adb"]
+    assert Path(adb["program"]).is_file()
+    assert adb["server"] == "127.0.0.9:1"
+    assert adb["devices"] == []
+    assert "no adb server answers at 127.0.0.9:1" in adb["error"]
+
+
 def test_a_warning_is_one_line_that_begins_with_the_program(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
