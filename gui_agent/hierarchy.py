@@ -31,7 +31,7 @@ class PatchSubgoal(StrEnum):
     """The one recorded, or written by a template, for the expert's action; none where there is none that a
     planner could have handed to an actor."""
     NONE = "none"
-    """None: the history says that an expert took the step, and no more."""
+    """None: the history says that an expert took the step, and what was done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +107,10 @@ class HierarchicalAgent:
         """Put a step that somebody else took before this episode into both histories."""
         subgoal = self._carried(subgoal)
         response = self._planner_format.render(subgoal, thought)
-        self._planned.append(PlannerTurn(screenshot=screenshot, response=response, executed=action))
         words = self._actor_format.render(action, thought, self._geometry(screenshot))
+        self._planned.append(
+            PlannerTurn(screenshot=screenshot, response=response, executed=action, acted=words)
+        )
         self._acted.append(Turn(screenshot=screenshot, response=words, goal=subgoal or ""))
 
     def go_on(self, context: EpisodeContext) -> None:
@@ -193,11 +195,17 @@ class HierarchicalAgent:
             await self._record_patch(pending, result, result.executed)
             return
         screenshot = pending.observation.screenshot
-        words = pending.planned.completion.text
-        self._planned.append(PlannerTurn(screenshot=screenshot, response=words, executed=result.executed))
+        acted = "" if pending.acted is None else pending.acted.completion.text
+        self._planned.append(
+            PlannerTurn(
+                screenshot=screenshot,
+                response=pending.planned.completion.text,
+                executed=result.executed,
+                acted=acted,
+            )
+        )
         if pending.acted is not None:
-            words = pending.acted.completion.text
-            self._acted.append(Turn(screenshot=screenshot, response=words, goal=pending.subgoal))
+            self._acted.append(Turn(screenshot=screenshot, response=acted, goal=pending.subgoal))
 
     def fork(self, name: str) -> HierarchicalAgent:
         """A copy that goes on from here by itself, with the most likely words; this agent is left as it is.
@@ -259,6 +267,7 @@ class HierarchicalAgent:
                 response=self._planner_format.render(subgoal, recorded),
                 executed=executed,
                 patched=True,
+                acted=words,
             )
         )
 

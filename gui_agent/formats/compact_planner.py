@@ -4,22 +4,35 @@ One user message: the picture first, then the goal, one line per earlier step, o
 word `plan`, which tells the planner's prompt from an actor's where both are one model:
 
     <picture>turn on wifi
-    tap Settings
+    Settings click 57 104
     plan
 
-A response is one line, the subgoal: `tap Wi-Fi`, `type hello`, `press back`, `finish`. A step that an
-expert took over is remembered as `patch` and the recorded subgoal, if there is one.
+A response is one line, the subgoal: `tap Wi-Fi`, `type hello`, `press back`, `finish`. A step is
+remembered by the actor's words (here with a thought), because they are what was done: an actor may well
+do the right thing under a subgoal that says more than that, and a planner that reads its own words
+believes them. A step that an expert took over is remembered as `patch` and the recorded subgoal, if there
+is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gui_agent.errors import ConfigError
 from gui_agent.formats.planner import ParsedSubgoal, PlannerTurn, planner_error, read_subgoal
 from gui_agent.observation import Screenshot
 from gui_agent.policy import ImagePart, Message, Prompt, Role, TextPart
+
+
+class PlannerHistory(StrEnum):
+    """Whose words a planner remembers a step by."""
+
+    ACTED = "acted"
+    """The actor's: what was done."""
+    PLANNED = "planned"
+    """Its own: what it asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +41,13 @@ class CompactPlannerOptions:
 
     Attributes:
         history_limit: earlier steps that are remembered, the latest ones; 0 remembers none.
+        history: whose words a step is remembered by.
         mark_patches: the history says which steps an expert took over.
         max_subgoal_chars: the longest subgoal that an actor is given.
     """
 
     history_limit: int = 8
+    history: PlannerHistory = PlannerHistory.ACTED
     mark_patches: bool = True
     max_subgoal_chars: int = 120
 
@@ -58,7 +73,7 @@ class CompactPlannerFormat:
         return self.options.max_subgoal_chars
 
     def prompt(self, goal: str, history: Sequence[PlannerTurn], screenshot: Screenshot) -> Prompt:
-        """One user message: picture, goal, earlier subgoals line by line, `plan`."""
+        """One user message: picture, goal, earlier steps line by line, `plan`."""
         limit = self.options.history_limit
         past = history[-limit:] if limit else ()
         lines = [goal, *(self._line(turn) for turn in past), "plan"]
@@ -80,5 +95,10 @@ class CompactPlannerFormat:
         return " ".join((subgoal or "").split())
 
     def _line(self, turn: PlannerTurn) -> str:
-        marked = turn.patched and self.options.mark_patches
-        return f"patch {turn.response}" if marked else turn.response
+        if turn.patched:
+            words = turn.response or self._acted(turn)
+            return f"patch {words}" if self.options.mark_patches else words
+        return self._acted(turn) or turn.response
+
+    def _acted(self, turn: PlannerTurn) -> str:
+        return turn.acted if self.options.history is PlannerHistory.ACTED else ""

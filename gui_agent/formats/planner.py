@@ -28,12 +28,14 @@ class PlannerTurn:
         response: the planner's words: its own, or the patch that stands in for them.
         executed: what the world performed; None if nothing.
         patched: somebody else chose `executed`: an expert, or a person.
+        acted: the step in the actor's words, empty where it was not asked.
     """
 
     screenshot: Screenshot
     response: str
     executed: Action | None = None
     patched: bool = False
+    acted: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

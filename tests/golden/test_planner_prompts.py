@@ -27,6 +27,7 @@ PLANNERS: dict[str, tuple[str, dict[str, Any]]] = {
     "planner_hi_agent_unmarked": ("hi_agent", {"mark_patches": False, "image_limit": 1}),
     "planner_compact": ("compact", {"history_limit": 3}),
     "planner_compact_unmarked": ("compact", {"mark_patches": False}),
+    "planner_compact_planned": ("compact", {"history": "planned"}),
 }
 ACTORS = ("ui_s1", "mobile_use", "compact")
 GOAL = "write to Anna that I am late"
@@ -56,13 +57,24 @@ def _planner(name: str, options: dict[str, Any]) -> dict[str, Any]:
     render = planner_format.render
     history = [
         PlannerTurn(
-            screenshot=pictures[0], response=render("tap Chats", "It is there."), executed=Click(x=1, y=2)
+            screenshot=pictures[0],
+            response=render("tap Chats", "It is there."),
+            executed=Click(x=1, y=2),
+            acted="(the actor taps Chats)",
         ),
         PlannerTurn(
-            screenshot=pictures[1], response=render("tap Anna", None), executed=Click(x=3, y=4), patched=True
+            screenshot=pictures[1],
+            response=render("tap Anna", None),
+            executed=Click(x=3, y=4),
+            patched=True,
+            acted="(the expert taps Anna)",
         ),
         PlannerTurn(
-            screenshot=pictures[2], response=render(None, None), executed=TypeText(text="hi"), patched=True
+            screenshot=pictures[2],
+            response=render(None, None),
+            executed=TypeText(text="hi"),
+            patched=True,
+            acted="(the expert types)",
         ),
         PlannerTurn(screenshot=pictures[3], response="no instruction at all"),
     ]

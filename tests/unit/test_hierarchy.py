@@ -102,6 +102,14 @@ async def replay(policy: Any, spec: AgentSpec = COMPACT, *, what: ReplayTask | N
     return await run_episode(device, agent, played, context=EpisodeContext(goal=played.goal, episode_id="e"))
 
 
+async def test_a_planner_may_remember_its_own_words() -> None:
+    policy = Scripted(
+        says={"planner": list(SUBGOALS), "actor": ["click 14 14", "click 42 14", "click 14 42"]}
+    )
+    await replay(policy, replace(COMPACT, planner_format="compact:history=planned"))
+    assert policy.prompts(AgentRole.PLANNER)[2] == "tap all\ntap red\ntap blue\nplan\n"
+
+
 async def test_the_actor_is_asked_for_what_the_planner_says() -> None:
     policy = Scripted(
         says={"planner": list(SUBGOALS), "actor": ["red click 14 14", "click 42 14", "click 14 42"]}
@@ -109,8 +117,8 @@ async def test_the_actor_is_asked_for_what_the_planner_says() -> None:
     trajectory = (await replay(policy)).trajectory
     assert policy.prompts(AgentRole.PLANNER) == [
         "tap all\nplan\n",
-        "tap all\ntap red\nplan\n",
-        "tap all\ntap red\ntap blue\nplan\n",
+        "tap all\nred click 14 14\nplan\n",
+        "tap all\nred click 14 14\nclick 42 14\nplan\n",
     ]
     assert policy.prompts(AgentRole.ACTOR) == [
         "tap red\n",
@@ -129,7 +137,7 @@ async def test_the_actor_is_asked_for_what_the_planner_says() -> None:
 
 @pytest.mark.parametrize(
     ("patch_subgoal", "planner_line", "said"),
-    [(PatchSubgoal.FROM_DATA, "patch tap red", "tap red"), (PatchSubgoal.NONE, "patch", None)],
+    [(PatchSubgoal.FROM_DATA, "patch tap red", "tap red"), (PatchSubgoal.NONE, "patch click 14 14", None)],
 )
 async def test_a_patch_replaces_the_words_of_both_roles(
     patch_subgoal: PatchSubgoal, planner_line: str, said: str | None
@@ -170,7 +178,7 @@ async def test_a_recorded_subgoal_that_no_actor_can_be_given_stays_out_of_both_h
     (first, *others) = task().frames
     odd = replace(first, expert=replace(first.expert, subgoal=recorded))
     await replay(policy, what=replace(task(), frames=(odd, *others)))
-    assert policy.prompts(AgentRole.PLANNER)[1] == "tap all\npatch\nplan\n"
+    assert policy.prompts(AgentRole.PLANNER)[1] == "tap all\npatch click 14 14\nplan\n"
     agent = COMPACT.hierarchical_agent(policy)
     agent.start(EpisodeContext(goal="tap all", episode_id="e"))
     agent.remember(picture(0), Click(x=14, y=14), None, recorded)
@@ -233,11 +241,20 @@ async def test_a_mistake_that_nobody_patched_stays_in_the_planners_history_alone
     assert policy.prompts(AgentRole.ACTOR) == ["tap blue\n"]
 
 
-async def test_earlier_steps_of_somebody_else_are_remembered_with_their_subgoals() -> None:
+@pytest.mark.parametrize(
+    ("planner_format", "remembered"),
+    [
+        ("compact", "thought 0 click 14 14\nthought 1 click 42 14\n"),
+        ("compact:history=planned", "tap red\ntap blue\n"),
+    ],
+)
+async def test_earlier_steps_of_somebody_else_are_remembered_by_both_roles(
+    planner_format: str, remembered: str
+) -> None:
     policy = Scripted(says={"planner": ["tap green"], "actor": ["click 14 42"]})
     last = task().single_steps()[2]
-    trajectory = (await replay(policy, what=last)).trajectory
-    assert policy.prompts(AgentRole.PLANNER) == ["tap all\ntap red\ntap blue\nplan\n"]
+    trajectory = (await replay(policy, replace(COMPACT, planner_format=planner_format), what=last)).trajectory
+    assert policy.prompts(AgentRole.PLANNER) == [f"tap all\n{remembered}plan\n"]
     actor = "tap green\nthought 0 click 14 14\nthought 1 click 42 14\n"
     assert policy.prompts(AgentRole.ACTOR) == [actor]
     assert trajectory.outcome.verdict is Verdict.SUCCESS

@@ -123,7 +123,11 @@ def test_a_tag_in_a_subgoal_does_not_end_its_block() -> None:
 
 def test_options_come_with_the_name() -> None:
     assert get_planner_format("compact:max_subgoal_chars=7").max_subgoal_chars == 7
-    for wrong, match in (("hiagent", "hi_agent"), ("compact:history=2", "history_limit")):
+    for wrong, match in (
+        ("hiagent", "hi_agent"),
+        ("compact:history_limits=2", "history_limit"),
+        ("compact:history=said", "acted"),
+    ):
         with pytest.raises(ConfigError, match=match):
             get_planner_format(wrong)
     with pytest.raises(ConfigError, match="image_limit"):
