@@ -28,7 +28,7 @@ from trainers.checkpoint import TrainerState
 from trainers.choices import OnExhausted
 from trainers.credit import Credit, ScoredGroup
 from trainers.learner import Learner
-from trainers.loop_metrics import sampling_metrics
+from trainers.loop_metrics import sampling_metrics, unreadable_responses
 from trainers.metrics import Metrics, Stopwatch
 from trainers.partners import Partners
 from trainers.rapo import Rapo
@@ -270,18 +270,24 @@ class TrainingLoop:
             if len(sampled.kept) == config.groups_per_update:
                 return sampled
         if config.on_exhausted is OnExhausted.RAISE:
-            dropped = sum(batch.groups_dropped for batch in sampled.batches)
-            why = "devices broke, or tasks have no verdict"
-            lost = f" ({dropped} more could not be judged: {why})" if dropped else ""
-            bounds = config.filter_solve_rate
-            wider = f", widen filter_solve_rate (now {bounds[0]:g} to {bounds[1]:g})" if bounds else ""
-            raise ConfigError(
-                f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
-                f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; lower filter_std "
-                f"(now {config.filter_std}){wider}, raise num_generations, warm the model up with SFT, or "
-                "set on_exhausted=train_on_rest"
-            )
+            raise ConfigError(self._too_few_groups(sampled))
         return sampled
+
+    def _too_few_groups(self, sampled: _Sampled) -> str:
+        config = self._config
+        dropped = sum(batch.groups_dropped for batch in sampled.batches)
+        why = "devices broke, or tasks have no verdict"
+        lost = f" ({dropped} more could not be judged: {why})" if dropped else ""
+        bounds = config.filter_solve_rate
+        wider = f", widen filter_solve_rate (now {bounds[0]:g} to {bounds[1]:g})" if bounds else ""
+        unread = unreadable_responses(sampled.scored)
+        first = f"{unread}. Or " if unread else ""
+        return (
+            f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
+            f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; {first}"
+            f"lower filter_std (now {config.filter_std}){wider}, raise num_generations, warm the model up with SFT, or set "
+            "on_exhausted=train_on_rest"
+        )
 
     async def _sample_batch(self, num_groups: int) -> GroupBatch:
         """One batch of groups; every process runs its share of them and gets to know all."""

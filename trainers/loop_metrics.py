@@ -57,6 +57,24 @@ def sampling_metrics(
     return {name: value for name, value in metrics.items() if value is not None}
 
 
+def unreadable_responses(scored: Sequence[ScoredGroup]) -> str:
+    """Words on responses that could not be read as an action; empty where most could.
+
+    A model that is asked in another prompt format than it speaks earns the same everywhere, so that no group
+    is worth training on: nothing that a filter's settings could mend.
+    """
+    records = [record for group in scored for record in group.group.records]
+    requests = [step.requested for record in records for step in record.trajectory.steps]
+    errors = [request for request in requests if isinstance(request, ParseError)]
+    if 2 * len(errors) <= len(requests):
+        return ""
+    return (
+        f"{len(errors)} of {len(requests)} responses could not be read as an action, the first: "
+        f"{errors[0].reason}; check that format is the one that the model was trained in, and that "
+        "max_completion_length is long enough"
+    )
+
+
 def _reward_parts(scored: Sequence[ScoredGroup]) -> dict[str, float]:
     parts: dict[str, list[float]] = defaultdict(list)
     for group in scored:

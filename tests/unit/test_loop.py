@@ -212,6 +212,9 @@ async def test_too_few_groups_are_an_error_by_default(
         await train_semi_online(narrow)
     # What was sampled is in the store nevertheless.
     assert len(TrajectoryStore.open(config.output_dir / "trajectories")) == 16
+    other_words = dataclasses.replace(config, output_dir=tmp_path / "words", format="mobile_use")
+    with pytest.raises(ConfigError, match=r"(\d+) of \1 responses could not be read .* check that format is"):
+        await train_semi_online(other_words)
 
 
 async def test_a_finished_folder_is_not_overwritten(

@@ -108,7 +108,8 @@ def expert_match(trajectory: Trajectory, step: Step, matcher: ActionMatcher | No
     if matcher is None:
         if step.match is None:
             raise DataError(
-                f"{where(trajectory, step)}: no match with an expert is recorded; sample it by replay"
+                f"{where(trajectory, step)}: no match with an expert is recorded; sample it by replay, or "
+                "compare again where the expert's action is recorded (ui_s1:matcher=ui_s1)"
             )
         return step.match
     requested = step.requested if step.requested is not None else step.executed
