@@ -165,7 +165,8 @@ async def open_policy(options: AgentOptions, *, lock_step: bool = False) -> Asyn
 
 
 def lock_step_devices(factory: DeviceFactory, policy: Policy) -> DeviceFactory:
-    """The same devices, lent so that a local policy's batches wait for every episode."""
+    """The same devices, lent so that a local policy knows its episodes: its batches wait for all of them in
+    lock-step, else for those that are about to ask."""
     from gui_agent.policies.transformers_policy import TransformersPolicy
     from trainers.sources import LockStepFactory
 

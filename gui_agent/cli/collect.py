@@ -18,7 +18,7 @@ from devices.farm.status import status_beside
 from devices.registry import resolve_suite
 from eval.live import evaluation_tasks, training_tasks
 from gui_agent.agent import Agent
-from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
+from gui_agent.cli.agents import AgentOptions, agents_for, lock_step_devices, open_policy
 from gui_agent.cli.devices import check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
@@ -120,7 +120,8 @@ class Collect:
                 return await self._collect(source, factory, demonstrator_for, "oracle")
             async with open_policy(self.agent) as policy:
                 agent_for = agents_for(policy, self.agent)
-                return await self._collect(source, factory, agent_for, self.agent.model)
+                devices = lock_step_devices(factory, policy)
+                return await self._collect(source, devices, agent_for, self.agent.model)
 
     async def _collect(
         self, source: TaskSource, factory: DeviceFactory, agent_for: Callable[[Device], Agent], name: str

@@ -2,20 +2,24 @@
 
 A deterministic batcher waits until every participant (a running episode) waits for an answer, then
 serves all requests in the order of their keys: what is computed together depends on nothing but the
-episodes. An eager batcher serves whatever waits as soon as the model is free, so that a slow device
-holds up nobody.
+episodes. An eager batcher serves whatever waits when the model is free, so that a slow device holds up
+nobody; but where others are expected to ask so soon that waiting for them pays, it waits, half the time of a
+call at most (see `gui_agent.policies.patience`). It waits for nobody where all have asked, where nobody takes
+part, or for a device that is late.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from gui_agent.errors import ConfigError
+from gui_agent.policies.patience import best_wait_s, expected_in_s
 
 
 class KeyedRequest(Protocol):
@@ -35,12 +39,26 @@ class KeyedRequest(Protocol):
 RequestT = TypeVar("RequestT", bound=KeyedRequest)
 ResultT = TypeVar("ResultT")
 
+_NUM_PAUSES: Final = 32
+_PATIENCE: Final = 0.5
+"""In calls of the model: an eager batch waits no longer, whoever is expected."""
+_SHORTEST_S: Final = 0.001
+"""Who is expected sooner is given that long."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Participant:
-    """A running episode; how many of its requests wait for an answer."""
+    """A running episode.
 
+    Attributes:
+        since_s: when it began, or got its last answer, by the clock of the event loop.
+        num_waiting: how many of its requests wait for an answer.
+        has_asked: it has asked before.
+    """
+
+    since_s: float
     num_waiting: int = 0
+    has_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,6 +79,7 @@ class LockStep:
         self._participants: set[_Participant] = set()
         self._current: ContextVar[_Participant | None] = ContextVar("current_participant", default=None)
         self._listeners: list[Callable[[], None]] = []
+        self._pauses_s: deque[float] = deque(maxlen=_NUM_PAUSES)
 
     @asynccontextmanager
     async def participant(self) -> AsyncIterator[None]:
@@ -68,7 +87,7 @@ class LockStep:
 
         Open it around an episode, in the task that runs it; tasks started inside belong to it.
         """
-        participant = _Participant()
+        participant = _Participant(since_s=_now_s())
         self._participants.add(participant)
         token = self._current.set(participant)
         try:
@@ -82,16 +101,27 @@ class LockStep:
         """Whether every participant waits for an answer; true if there is none."""
         return all(participant.num_waiting > 0 for participant in self._participants)
 
+    def expected_s(self) -> list[float]:
+        """Seconds until those participants are expected to ask who do not wait and are not late."""
+        now_s, pauses_s = _now_s(), sorted(self._pauses_s)
+        absent = (one for one in self._participants if one.num_waiting == 0)
+        found = (expected_in_s(pauses_s, now_s - one.since_s) for one in absent)
+        return [expected for expected in found if expected is not None]
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """While this is open, the current participant waits for one more answer."""
-        participant = self._current.get() or _Participant()
+        participant = self._current.get() or _Participant(since_s=_now_s())
+        if participant.has_asked and participant.num_waiting == 0:
+            self._pauses_s.append(_now_s() - participant.since_s)
+        participant.has_asked = True
         participant.num_waiting += 1
         self._notify()
         try:
             yield
         finally:
             participant.num_waiting -= 1
+            participant.since_s = _now_s()
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever `all_wait` may have become true."""
@@ -122,7 +152,8 @@ class Batcher(Generic[RequestT, ResultT]):
 
         Args:
             serve: computes one batch.
-            deterministic: flush in lock-step instead of whenever the model is free.
+            deterministic: flush in lock-step instead of when the model is free and nobody else is expected
+                soon.
             max_rows: bound on the rows of a batch; a single larger request still goes alone.
             lock_step: share it between the batchers that the same episodes ask.
 
@@ -138,6 +169,8 @@ class Batcher(Generic[RequestT, ResultT]):
         self.lock_step.listen(self._wake)
         self._waiting: list[_Waiting[RequestT, ResultT]] = []
         self._worker: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._call_s = 0.0
         self.num_batches = 0
         self.num_requests = 0
 
@@ -155,14 +188,15 @@ class Batcher(Generic[RequestT, ResultT]):
                 self._waiting.remove(waiting)
 
     def _wake(self) -> None:
+        self._changed.set()
         if self._waiting and (self._worker is None or self._worker.done()):
             self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
         while True:
-            # A participant may send several requests at once: let tasks that are ready speak first.
-            for _ in range(3):
-                await asyncio.sleep(0)
+            await _let_others_speak()
+            if not self._deterministic:
+                await self._gather()
             if not self._waiting or not self._may_flush():
                 return
             batches = self._take()
@@ -171,6 +205,23 @@ class Batcher(Generic[RequestT, ResultT]):
 
     def _may_flush(self) -> bool:
         return not self._deterministic or self.lock_step.all_wait()
+
+    async def _gather(self) -> None:
+        """Wait for those who are expected soon."""
+        last_s = _now_s() + _PATIENCE * self._call_s
+        while (wait_s := self._wait_s(last_s - _now_s())) > 0:
+            self._changed = asyncio.Event()  # a new one, since a policy may outlive an event loop
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(wait_s, _SHORTEST_S)):
+                    await self._changed.wait()
+            await _let_others_speak()
+
+    def _wait_s(self, limit_s: float) -> float:
+        num_rows = sum(waiting.request.num_rows for waiting in self._waiting)
+        if not 0 < num_rows < self._max_rows:
+            return 0.0
+        expected_s = self.lock_step.expected_s()
+        return best_wait_s(len(self._waiting), expected_s, call_s=self._call_s, limit_s=limit_s)
 
     def _take(self) -> list[list[_Waiting[RequestT, ResultT]]]:
         """The next batches: all that waits in lock-step, else one batch of those who came first."""
@@ -186,6 +237,7 @@ class Batcher(Generic[RequestT, ResultT]):
         batch = [waiting for waiting in batch if not waiting.answer.done()]
         if not batch:
             return
+        began_s = _now_s()
         try:
             results = await self._serve([waiting.request for waiting in batch])
         except BaseException as error:  # passed on to those who asked, whatever it is
@@ -198,11 +250,22 @@ class Batcher(Generic[RequestT, ResultT]):
             if not isinstance(error, Exception):
                 raise
             return
+        self._call_s = _now_s() - began_s
         self.num_batches += 1
         self.num_requests += len(batch)
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(result)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _let_others_speak() -> None:
+    """A participant may send several requests at once: let tasks that are ready speak first."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _split(
