@@ -285,8 +285,8 @@ class TrainingLoop:
         return (
             f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
             f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; {first}"
-            f"lower filter_std (now {config.filter_std}){wider}, raise num_generations, warm the model up with SFT, or set "
-            "on_exhausted=train_on_rest"
+            f"lower filter_std (now {config.filter_std}){wider}, raise num_generations, warm the model up "
+            "with SFT, or set on_exhausted=train_on_rest"
         )
 
     async def _sample_batch(self, num_groups: int) -> GroupBatch:

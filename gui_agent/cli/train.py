@@ -30,7 +30,7 @@ from gui_agent.policy import SamplingParams
 from trainers.algorithms import configured_algorithm
 from trainers.grounding.config import GroundingConfig
 from trainers.online_config import OnlineConfig
-from trainers.recordings import open_store
+from trainers.recordings import read_recordings
 from trainers.requirements import check_algorithm, check_recorded_states
 from trainers.rewards.requirements import check_reward
 from trainers.rl_config import RLConfig
@@ -38,6 +38,7 @@ from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft_config import SFTConfig
 from trainers.without_effect import warn_without_effect
 from trajectories.collect import collect_episodes, group_jobs
+from trajectories.replay_task import ReplayTask
 
 if TYPE_CHECKING:  # these import torch, which --help does without
     from gui_agent.policies.transformers_policy import TransformersPolicy
@@ -319,8 +320,11 @@ def _preview(config: SFTConfig | SemiOnlineConfig, data: Path) -> int:
     _require_data(data)
     _check_start(config)
     warn_without_effect(config)
-    store = open_store(config)
-    print(f"would train {config.model} on {len(store)} trajectories of {data} into {config.output_dir}")
+    recordings = read_recordings(config)
+    for trajectory in recordings.trajectories:  # what cannot be replayed is told here
+        ReplayTask.from_trajectory(trajectory, recordings.screenshots)
+    number = len(recordings.trajectories)
+    print(f"would train {config.model} on {number} trajectories of {data} into {config.output_dir}")
     return 0
 
 
