@@ -215,7 +215,7 @@ def test_both_roles_learn_from_every_step(model_dir: Path) -> None:
         ("actor", 2, "finish success"),
     ]
     planner, actor = (said(row.prompt_token_ids) for row in rows[4:])
-    assert "turn on wifi\ntap Wi-Fi\npress home\nplan\n" in planner
+    assert "turn on wifi\nclick 12 12\nbutton home\nplan\n" in planner
     assert "finish\nclick 12 12\nbutton home\n" in actor
     assert "turn on wifi" not in actor
     frozen = role_rows([task], model, spec, thoughts=True, frozen={AgentRole.ACTOR}).rows
