@@ -124,7 +124,10 @@ def test_wrong_steps_are_taps_on_other_widgets_in_words_such_as_the_experts(
             assert not match.exact_match
 
 
-async def test_a_planner_remembers_wrong_subgoals(demonstrations: list[EpisodeRecord]) -> None:
+@pytest.mark.parametrize("planner_format", ["compact", "compact:history=planned"])
+async def test_a_planner_remembers_wrong_steps(
+    demonstrations: list[EpisodeRecord], planner_format: str
+) -> None:
     pictures = {name: shot for record in demonstrations for name, shot in record.screenshots.items()}
     planned = [with_subgoals(record.trajectory, SubgoalSource.TEMPLATE) for record in demonstrations]
     steps = ReplaySource(planned, pictures, single_step=True).tasks
@@ -132,14 +135,19 @@ async def test_a_planner_remembers_wrong_subgoals(demonstrations: list[EpisodeRe
     asked = []
     for tasks in (steps, wrong.tasks):
         parrot = Parrot()
-        agent_for = AgentSpec(kind=AgentKind.HIERARCHICAL, format="compact").agent_for(parrot)
+        spec = AgentSpec(kind=AgentKind.HIERARCHICAL, format="compact", planner_format=planner_format)
+        agent_for = spec.agent_for(parrot)
         factory = ReplayFactory(matcher=MATCHER, patch_budget=0)
         async for _ in collect_episodes(group_jobs(tasks), factory, agent_for, ordered=True):
             pass
         asked.append([prompt[0].text for prompt in parrot.prompts if prompt[0].text.endswith("plan\n")])
     for task, right, corrupted in zip(wrong.tasks, *asked, strict=True):
         said = corrupted.splitlines()[1:-1]
-        assert said == [frame.expert.subgoal for frame in task.earlier]
+        if planner_format == "compact":
+            names = [frame.expert.thought for frame in task.earlier]
+            assert all(a.startswith(f"{b} click ") for a, b in zip(said, names, strict=True))
+        else:
+            assert said == [frame.expert.subgoal for frame in task.earlier]
         assert all(a != b for a, b in zip(right.splitlines()[1:-1], said, strict=True))
 
 
