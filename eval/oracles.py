@@ -52,7 +52,6 @@ from gui_agent.policy import (
     Role,
     SampleKey,
     SamplingParams,
-    TextPart,
 )
 from trajectories.episode import element_to_dict
 from trajectories.records import Step
@@ -203,7 +202,7 @@ class LiteralFormat:
 
     def prompt(self, goal: str, history: Sequence[Turn], screenshot: Screenshot) -> Prompt:
         """The subgoal."""
-        return (Message(role=Role.USER, parts=(TextPart(text=goal),)),)
+        return (Message.of_text(Role.USER, goal),)
 
     def parse(self, text: str, geometry: ScreenGeometry) -> ParsedResponse:
         """Read an action, or the reason why there is none."""

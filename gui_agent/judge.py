@@ -90,7 +90,7 @@ def judge_prompt(question: JudgeQuestion) -> Prompt:
     if question.after is not None:
         parts += [TextPart(text=_AFTER), ImagePart(screenshot=question.after)]
     parts.append(TextPart(text="Is this a sensible next step? Answer yes or no."))
-    system = Message(role=Role.SYSTEM, parts=(TextPart(text=_SYSTEM),))
+    system = Message.of_text(Role.SYSTEM, _SYSTEM)
     return (system, Message(role=Role.USER, parts=tuple(parts)))
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 from gui_agent.errors import ConfigError
 from gui_agent.observation import Screenshot
@@ -43,6 +43,11 @@ class Message:
 
     role: Role
     parts: tuple[TextPart | ImagePart, ...]
+
+    @classmethod
+    def of_text(cls, role: Role, text: str) -> Self:
+        """A message of words alone."""
+        return cls(role=role, parts=(TextPart(text=text),))
 
     @property
     def text(self) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from gui_agent.addresses import is_loopback, listen
 from gui_agent.cli.config import option
 from gui_agent.errors import ConfigError
-from gui_agent.policies.openai_http import is_loopback
 from gui_agent.policies.transformers_roles import RoleFolder
 from gui_agent.policy import Policy
 
@@ -62,7 +62,7 @@ class Serve:
     def dry_run(self) -> int:
         """Check the key, the address and the checkpoint's configuration; load no weights."""
         self._api_key()
-        self._listen().close()
+        listen(self.host, self.port).close()
         from gui_agent.policies.transformers_loading import load_config
 
         roles = RoleFolder.read(self.model)
@@ -73,7 +73,7 @@ class Serve:
     def run(self) -> int:
         """Load the model and serve until interrupted."""
         api_key = self._api_key()
-        listener = self._listen()
+        listener = listen(self.host, self.port)
         try:
             return self._serve(listener, api_key)
         finally:
@@ -131,12 +131,3 @@ class Serve:
                 "environment variable with a key, or listen on 127.0.0.1"
             )
         return None
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            return socket.create_server((self.host, self.port), family=family)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {self.host}:{self.port} ({error.strerror}); choose another --port, or 0"
-            ) from error

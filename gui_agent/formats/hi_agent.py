@@ -91,11 +91,11 @@ class HiAgentFormat:
 
     def prompt(self, goal: str, history: Sequence[PlannerTurn], screenshot: Screenshot) -> Prompt:
         """System, a user and an assistant turn per past step, and the current screenshot."""
-        messages = [_message(Role.SYSTEM, _SYSTEM)]
+        messages = [Message.of_text(Role.SYSTEM, _SYSTEM)]
         said = f"Task: {goal}"
         for turn in history:
             messages.append(_user_turn(said, turn.screenshot))
-            messages.append(_message(Role.ASSISTANT, turn.response))
+            messages.append(Message.of_text(Role.ASSISTANT, turn.response))
             said = self._outcome(turn)
         messages.append(_user_turn(said, screenshot))
         return keep_last_images(messages, self.options.image_limit)
@@ -137,7 +137,3 @@ class HiAgentFormat:
 def _user_turn(said: str, screenshot: Screenshot) -> Message:
     text = TextPart(text=f"{said}\n{_REMINDER}\n")
     return Message(role=Role.USER, parts=(text, ImagePart(screenshot=screenshot)))
-
-
-def _message(role: Role, text: str) -> Message:
-    return Message(role=role, parts=(TextPart(text=text),))

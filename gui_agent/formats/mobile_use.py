@@ -201,7 +201,7 @@ class MobileUseFormat:
 
     def _messages(self, text: str, screenshot: Screenshot) -> Prompt:
         return (
-            Message(role=Role.SYSTEM, parts=(TextPart(text=self._system_prompt(screenshot)),)),
+            Message.of_text(Role.SYSTEM, self._system_prompt(screenshot)),
             Message(role=Role.USER, parts=(TextPart(text=text), ImagePart(screenshot=screenshot))),
         )
 

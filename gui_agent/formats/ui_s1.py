@@ -151,7 +151,7 @@ class UiS1Format:
     def prompt(self, goal: str, history: Sequence[Turn], screenshot: Screenshot) -> Prompt:
         """System, a user and an assistant turn per past step, and the current screenshot."""
         output = self._output
-        messages = [_message(Role.SYSTEM, self.system_prompt)]
+        messages = [Message.of_text(Role.SYSTEM, self.system_prompt)]
         messages += self._past(goal, history, output)
         messages.append(self._current_turn(goal, history, screenshot, output))
         return keep_last_images(messages, self.options.image_limit)
@@ -202,7 +202,7 @@ class UiS1Format:
         Source: UI-S1, appendix A.10.
         """
         arguments = action_arguments(expert, self.space, geometry, self.action_space)
-        messages = [_message(Role.SYSTEM, _THOUGHT_SYSTEM.format(output=_FENCED_THOUGHT))]
+        messages = [Message.of_text(Role.SYSTEM, _THOUGHT_SYSTEM.format(output=_FENCED_THOUGHT))]
         messages += self._past(goal, history, _FENCED_THOUGHT)
         current = self._current_turn(goal, history, screenshot, _FENCED_THOUGHT)
         hint = TextPart(text=f"Next action: {dump_json(arguments)}\n")
@@ -224,7 +224,7 @@ class UiS1Format:
             stated = goal if index == 0 or self.options.repeat_goal else None
             said = stated if turn.goal is None else turn.goal or None
             messages.append(self._user_turn(said, index, turn.screenshot, output))
-            messages.append(_message(Role.ASSISTANT, turn.response))
+            messages.append(Message.of_text(Role.ASSISTANT, turn.response))
         return messages
 
     def _current_turn(
@@ -251,10 +251,6 @@ def claimed_action(text: str) -> str | None:
     arguments = load_json_object(block.content) if block else ""
     name = arguments.get("action") if isinstance(arguments, dict) else None
     return name if isinstance(name, str) else None
-
-
-def _message(role: Role, text: str) -> Message:
-    return Message(role=role, parts=(TextPart(text=text),))
 
 
 def _system_prompt(options: UiS1Options) -> str:

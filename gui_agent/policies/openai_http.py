@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import ipaddress
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from gui_agent.addresses import is_loopback
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import ConfigError, PolicyError
 from gui_agent.policies.openai_protocol import Dialect, messages_of
@@ -408,16 +408,6 @@ def _client(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> h
         # A proxy cannot reach a server on this very computer.
         trust_env=not is_loopback(urlsplit(endpoint.base_url).hostname or ""),
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this computer itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _json_object(response: httpx.Response, url: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _message_of(message: Any, where: str) -> Message:
         raise RequestError(f"{where}.role is {message.get('role')!r}; known: {known}", param=where) from None
     content = message.get("content")
     if isinstance(content, str):
-        return Message(role=role, parts=(TextPart(text=content),))
+        return Message.of_text(role, content)
     if not isinstance(content, list):
         raise RequestError(f"{where}.content must be text or a list of parts", param=where)
     return Message(

@@ -71,15 +71,21 @@ def _load_process_vision_info() -> Callable[..., Any]:
 process_vision_info: Final = _load_process_vision_info()
 
 
-class _SavesNameless:
-    """Writes folders that name no class, so that `AutoProcessor` chooses by the model's configuration.
+class _ImageOnly:
+    """A stock processor without its video half, which needs torchvision.
 
-    With this module imported that is the image-only class, elsewhere the stock one, which needs
-    torchvision. A name of ours would be unknown to other software, and the stock name would send
-    `AutoProcessor` to a class that cannot be made without torchvision.
+    It writes folders that name no class, so that `AutoProcessor` chooses by the model's configuration: with
+    this module imported the image-only class, elsewhere the stock one. A name of ours would be unknown to
+    other software, and the stock name would send `AutoProcessor` to a class that cannot be made here.
     """
 
     image_processor: Any
+
+    def __init__(
+        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any
+    ) -> None:
+        _name_vision_tokens(self, tokenizer)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
         """Write the processor; the stock class finds its video half in the image processor's own file."""
@@ -92,24 +98,12 @@ class _SavesNameless:
         return written
 
 
-class ImageOnlyQwen25VLProcessor(_SavesNameless, Qwen2_5_VLProcessor):
+class ImageOnlyQwen25VLProcessor(_ImageOnly, Qwen2_5_VLProcessor):
     """The stock processor of Qwen2.5-VL without its video half, which needs torchvision."""
 
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any
-    ) -> None:
-        _name_vision_tokens(self, tokenizer)
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
-
-class ImageOnlyQwen3VLProcessor(_SavesNameless, Qwen3VLProcessor):
+class ImageOnlyQwen3VLProcessor(_ImageOnly, Qwen3VLProcessor):
     """The stock processor of Qwen3-VL without its video half, which needs torchvision."""
-
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **_: Any
-    ) -> None:
-        _name_vision_tokens(self, tokenizer)
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
 
 def _name_vision_tokens(processor: Any, tokenizer: Any) -> None:

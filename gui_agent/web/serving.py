@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
+from gui_agent import addresses
 from gui_agent.errors import ConfigError
 from gui_agent.web.access import TOKEN_FIELD, Access, Guard
 
@@ -39,7 +39,7 @@ class ServingOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port is {self.port}; expected 0 to 65535")
-        if not self.allow_remote and not is_this_computer(self.host):
+        if not self.allow_remote and not addresses.is_loopback(self.host):
             raise ConfigError(
                 f"host {self.host} can be reached from other computers; listen on 127.0.0.1, or say "
                 "--allow-remote and give a password with --password-env"
@@ -72,23 +72,7 @@ class ServingOptions:
         Raises:
             ConfigError: the address is taken, or is none of this computer's.
         """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            return socket.create_server((self.host, self.port), family=family)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {self.host}:{self.port} ({error.strerror}); choose another --port, or 0"
-            ) from error
-
-
-def is_this_computer(host: str) -> bool:
-    """Whether a host name or address is the loopback one."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return addresses.listen(self.host, self.port)
 
 
 def address_of(listener: socket.socket, access: Access, path: str = "/") -> str:

@@ -167,17 +167,6 @@ def served(folder: Path) -> Iterator[Served]:
     yield from serve(folder)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    from devices.browser.chromium import find_chromium
-
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(find_chromium()), args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 CONTRAST = """() => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
   const paint = (colours) => {
@@ -222,9 +211,9 @@ NAMELESS = """() => [...document.querySelectorAll(
 @pytest.mark.parametrize(
     ("scheme", "width_px"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 )
-def test_every_page_can_be_read(browser: Any, served: Served, scheme: str, width_px: int) -> None:
+def test_every_page_can_be_read(chromium: Any, served: Served, scheme: str, width_px: int) -> None:
     """Contrast of WCAG 2 AA, a name for everything that can be operated, and no scrolling to the side."""
-    context = browser.new_context(viewport={"width": width_px, "height": 800}, color_scheme=scheme)
+    context = chromium.new_context(viewport={"width": width_px, "height": 800}, color_scheme=scheme)
     page = context.new_page()
     page.goto(f"{served.base}/?token={served.token}")
     steps = [f"/episode/0/plain?step={step}" for step in (1, 2, 3, 4)]
@@ -245,12 +234,12 @@ def test_every_page_can_be_read(browser: Any, served: Served, scheme: str, width
 
 @pytest.mark.browser
 def test_markup_in_every_text_and_name_stays_text(
-    browser: Any, served: Served, folder: Path, tmp_path: Path
+    chromium: Any, served: Served, folder: Path, tmp_path: Path
 ) -> None:
     """Goals, thoughts, responses, widgets, names of folders, ids and metrics; served and in a file."""
     output = tmp_path / "page.html"
     assert main(["view", str(folder), "--output", str(output)]) == 0
-    page = browser.new_page()
+    page = chromium.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{served.base}/?token={served.token}")
@@ -276,11 +265,11 @@ def test_markup_in_every_text_and_name_stays_text(
 
 
 @pytest.mark.browser
-def test_what_is_appended_while_a_page_is_open_is_there_on_reload(browser: Any, tmp_path: Path) -> None:
+def test_what_is_appended_while_a_page_is_open_is_there_on_reload(chromium: Any, tmp_path: Path) -> None:
     store = TrajectoryStore.create(tmp_path / "store")
     store.append(records("first", ("one",)))
     for served in serve(tmp_path / "store"):
-        page = browser.new_page()
+        page = chromium.new_page()
         page.goto(f"{served.base}/?token={served.token}")
         assert page.inner_text("#tally").startswith("1 of 1")
         TrajectoryStore.open(tmp_path / "store").append(records("second", ("two",)))  # as a training does

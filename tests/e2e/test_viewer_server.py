@@ -173,25 +173,14 @@ def client(served: Served) -> Iterator[httpx.Client]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    from devices.browser.chromium import find_chromium
-
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(find_chromium()), args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 def _lost(request: Any) -> list[str]:
     """What a reader would miss; a picture that is no longer wanted, because the page was left, is not."""
     return [] if request.failure == "net::ERR_ABORTED" else [f"{request.url}: {request.failure}"]
 
 
 @pytest.fixture
-def page(browser: Any, served: Served) -> Iterator[Any]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+def page(chromium: Any, served: Served) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
@@ -322,9 +311,9 @@ def test_pages_fit_a_phone_and_nothing_is_read_as_markup(page: Any, served: Serv
 
 
 @pytest.mark.browser
-def test_another_site_gets_nothing(browser: Any, served: Served) -> None:
+def test_another_site_gets_nothing(chromium: Any, served: Served) -> None:
     """A page from elsewhere, in a browser that holds the cookie, can neither read, embed nor frame."""
-    context = browser.new_context()
+    context = chromium.new_context()
     page = context.new_page()
     page.goto(served.entrance)
     elsewhere = served.base.replace("127.0.0.1", "localhost")  # another host, and so another site

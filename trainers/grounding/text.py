@@ -21,7 +21,7 @@ from gui_agent.formats.base import PromptFormat
 from gui_agent.observation import Screenshot, UiElement
 from gui_agent.policies.transformers_encoding import mrope_positions
 from gui_agent.policies.transformers_model import VisionLanguageModel
-from gui_agent.policy import Message, Role, TextPart
+from gui_agent.policy import Message, Role
 
 IGNORED: Final = -100
 
@@ -115,10 +115,10 @@ class TurnWriter:
         """A further question about the same picture, from the end of the last answer on."""
         if goal not in self._follow_ups:
             text = self._format.prompt(goal, (), self._example)[-1].text
-            said = (_says(Role.USER, "a"), _says(Role.ASSISTANT, "b"))
+            said = (Message.of_text(Role.USER, "a"), Message.of_text(Role.ASSISTANT, "b"))
             known = len(self._model.prompts.encode(said[:1]).token_ids)
             known += len(self._model.prompts.encode_completion("b"))
-            whole = self._model.prompts.encode((*said, _says(Role.USER, text)))
+            whole = self._model.prompts.encode((*said, Message.of_text(Role.USER, text)))
             self._follow_ups[goal] = whole.token_ids[known:]
         return self._follow_ups[goal]
 
@@ -191,10 +191,6 @@ class CoordinateTokens:
 
     x_tokens: tuple[int, ...]
     y_tokens: tuple[int, ...]
-
-
-def _says(role: Role, text: str) -> Message:
-    return Message(role=role, parts=(TextPart(text=text),))
 
 
 def pad_rows(
