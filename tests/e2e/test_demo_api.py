@@ -323,8 +323,14 @@ def test_without_a_model_it_says_how_to_make_one(
     assert "gui-agent pipeline --recipe quickstart" in capsys.readouterr().err
     trained = tmp_path / "runs" / "quickstart" / "semi_online"
     (trained / "model").mkdir(parents=True)
+    (trained / "model" / "config.json").write_text("{}", encoding="utf-8")
     (trained / "checkpoint-2").mkdir()
-    settings = {"num_generations": 8, "format": "compact:snap_px=8", "max_completion_length": 16}
+    settings = {
+        "output_dir": "x",
+        "num_generations": 8,
+        "format": "compact:snap_px=8",
+        "max_completion_length": 16,
+    }
     (trained / "checkpoint-2" / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     assert main(["demo", "--dry-run"]) == 0
     assert main(["run", "turn on wifi", "--dry-run"]) == 0

@@ -207,7 +207,13 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = TrajectoryStore.create(folder / "trajectories")
     pictures = {picture.sha256: picture}
     store.append([EpisodeRecord(trajectory=each, screenshots=pictures) for each in (seen, corrected)])
-    settings = {"data": "x", "num_generations": 4, "algorithm": "foresight", "agent": "hierarchical"}
+    settings = {
+        "data": "x",
+        "output_dir": "x",
+        "num_generations": 4,
+        "algorithm": "foresight",
+        "agent": "hierarchical",
+    }
     (folder / "checkpoint-1").mkdir()
     (folder / "checkpoint-1" / "config.json").write_text(json.dumps({**settings, "filter_std": 0.0}))
     return folder

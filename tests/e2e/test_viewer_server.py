@@ -122,6 +122,7 @@ def make_run(folder: Path, *, groups: int, trained: bool = True) -> Path:
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"upd')
         settings = {
             "data": "x",
+            "output_dir": "x",
             "num_generations": SIBLINGS,
             "algorithm": "grpo",
             "filter_std": 0.0,
@@ -442,8 +443,9 @@ def test_rewards_come_from_the_newest_checkpoint_or_by_name(tmp_path: Path) -> N
     assert "grpo with reward ui_s1" in run_source(run).about_rewards
     assert run_source(run, reward="task").about_rewards == "rewards are task"
     (run / "checkpoint-10").mkdir()
-    (run / "checkpoint-10" / "config.json").write_text('{"data": "x", "num_generations": -1}')
-    assert training_settings(run) == {"data": "x", "num_generations": -1}
+    impossible = {"data": "x", "output_dir": "x", "num_generations": -1}
+    (run / "checkpoint-10" / "config.json").write_text(json.dumps(impossible))
+    assert training_settings(run) == impossible
     source = run_source(run)
     assert source.scorer is None
     assert "cannot be computed: num_generations" in source.about_rewards
