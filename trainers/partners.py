@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gui_agent.policies.batcher import LockStep
 from gui_agent.policies.opening import PolicySource, open_source
 from gui_agent.policy import AgentRole, Policy
+from trainers.processes import build_accelerator
 from trainers.rl_config import RLConfig
 
 
@@ -43,7 +44,7 @@ async def open_partners(config: RLConfig) -> AsyncIterator[Partners]:
                 name,
                 api_key_env=config.api_key_env,
                 max_batch_size=config.max_batch_size,
-                device=config.device or "cpu",
+                device=config.device or str(build_accelerator(config).device),  # where `model` goes, too
                 dtype="bfloat16" if config.bf16 else "float32",
             )
             policy = await opened.enter_async_context(
