@@ -23,5 +23,5 @@ def configured_credit(config: RLConfig, matcher: ActionMatcher | None) -> Estima
     options = configured_algorithm(config).options
     if isinstance(options, ForesightOptions):
         reward = ForesightReward(options=options, matcher=matcher)
-        return ForesightCredit(reward, config.learning_roles, filter_std=config.filter_std)
+        return ForesightCredit(reward, config.learning_roles, filter_std=config.min_group_std)
     return EstimatorCredit(config, by_outcome=matcher is None)

@@ -87,7 +87,7 @@ class EstimatorCredit:
         Raises:
             ConfigError: a name is unknown.
         """
-        self._filter_std = config.filter_std
+        self._filter_std = config.min_group_std
         self._filter_solve_rate = config.filter_solve_rate
         self._solved_reward = config.solved_reward
         self._scale_informative = config.scale_informative

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import torch
 from accelerate import Accelerator
@@ -16,6 +17,7 @@ from gui_agent.policies.transformers_roles import ROLE_ADAPTERS, adapter_of_role
 from trainers.config import LearnerConfig
 from trainers.processes import build_accelerator
 from trainers.rl_config import RLConfig
+from trainers.schedule import BOTH_ROLES
 
 
 def load_learner_model(
@@ -72,6 +74,14 @@ def check_frozen_roles(config: LearnerConfig, model: VisionLanguageModel) -> Non
         raise ConfigError(
             f"the {own[0]} is to stay as it is, but planner and actor share all weights of {config.model}; "
             "set lora_rank, so that each has an adapter of its own"
+        )
+    in_turn = isinstance(config, RLConfig) and config.learning_roles(0) < BOTH_ROLES - config.frozen_roles
+    if in_turn and not adapter_of_role(model.adapters):
+        warnings.warn(
+            "by their schedule planner and actor learn in turn, but they share all weights of "
+            f"{config.model}, so that whoever rests changes too; set lora_rank, so that each has an adapter "
+            "of its own",
+            stacklevel=3,
         )
 
 

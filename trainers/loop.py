@@ -5,12 +5,15 @@
 
 What differs between the trainings is the source of groups; what differs between algorithms is the
 `Credit` object. A run that is killed anywhere goes on from its newest checkpoint: later episodes and
-metrics are cut off, and in deterministic mode every bit (times excluded) comes out the same.
+metrics are cut off, and in deterministic mode every bit (times excluded) comes out the same. One that
+fails leaves a checkpoint of the updates that had ended.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,7 +22,7 @@ from typing import Any, Final
 
 from accelerate.utils import broadcast_object_list, gather_object
 
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, TrainingError
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
@@ -131,6 +134,10 @@ class TimedPolicy(TransformersPolicy):
             return super().sample_batch(requests)
 
 
+class TooFewGroupsError(TrainingError):
+    """`on_exhausted` is "raise", and too few groups were worth training on; all processes agree on it."""
+
+
 @dataclass(slots=True)
 class _Sampled:
     """What was sampled for one update; `surplus` groups were worth it but one too many."""
@@ -183,9 +190,13 @@ class TrainingLoop:
     async def run(self) -> TrainResult:
         """Train until a limit is reached; leave a checkpoint and the finished model behind.
 
+        An error in an update, or a cancellation, comes after a checkpoint of what had ended before it; its
+        notes, or a warning, name that checkpoint.
+
         Raises:
-            ConfigError: `output_dir` holds a run and none is to be resumed, or too few groups were worth
-                training on and `on_exhausted` is "raise".
+            ConfigError: `output_dir` holds a run and none is to be resumed.
+            TrainingError: too few groups were worth training on and `on_exhausted` is "raise", or a setting
+                turned out to be impossible in the middle of the training.
             PolicyError: the model failed.
         """
         state = await self._policy.run(self._run.resume)
@@ -197,10 +208,13 @@ class TrainingLoop:
                 self._rapo.restore(state.rapo)
         with self._run as run:
             self._store = self._open_store(state)
-            while (cause := self._stop_cause()) is None:
-                run.record(await self._one_update())
-                if run.is_due(self._update):
-                    await self._save()
+            try:
+                while (cause := self._stop_cause()) is None:
+                    await self._one_update()
+                    if run.is_due(self._update):
+                        await self._save()
+            except (Exception, asyncio.CancelledError) as error:
+                raise await self._rescued(error) from error.__cause__
             checkpoint = await self._save()
             model_dir = await self._policy.run(run.export)
         return TrainResult(
@@ -213,8 +227,33 @@ class TrainingLoop:
             cpu_s=self._stopwatch.cpu_s,
         )
 
-    async def _one_update(self) -> dict[str, Any]:
+    async def _rescued(self, error: BaseException) -> BaseException:
+        """The error to raise, after what had ended before it was saved."""
+        agreed = isinstance(error, TooFewGroupsError)
+        words = await self._policy.run(lambda: self._run.rescue(with_all=agreed))
+        if isinstance(error, asyncio.CancelledError):  # whoever cancels gets to see no notes
+            warnings.warn(words, stacklevel=2)
+        if isinstance(error, ConfigError):  # which would mean that nothing was started
+            late = TrainingError(f"update {self._update}: {error}")
+            late.__cause__ = error
+            error = late
+        error.add_note(words)
+        return error
+
+    async def _one_update(self) -> None:
         started = time.perf_counter()
+        metrics = await self._changed_weights()
+        evaluation: Metrics = {}
+        try:
+            evaluation = await self._evaluation()
+        finally:  # an evaluation that fails takes no update with it
+            self._stopwatch.add("update", time.perf_counter() - started)
+            line = {"update": self._update, **metrics, **evaluation, **self._stopwatch.take()}
+            self._run.record(line)
+            self._run.end_update(self._update, **self._standing())
+
+    async def _changed_weights(self) -> dict[str, Any]:
+        """Sample and learn; the metrics of it."""
         before = self._policy.counters
         sampled = await self._sample_groups()
         every_row = self._credit.rows(sampled.kept, update=self._update)
@@ -226,7 +265,7 @@ class TrainingLoop:
         self._policy.bump_version()
         self._update += 1
         after = self._policy.counters
-        metrics = {
+        return {
             **sampling_metrics(sampled.scored, sampled.kept, sampled.batches, kind=self._source.kind),
             "groups/filtered": len(sampled.scored) - len(sampled.kept) - sampled.surplus,
             "groups/surplus": sampled.surplus,
@@ -238,10 +277,7 @@ class TrainingLoop:
             "images_encoded": after.images_encoded - before.images_encoded,
             "images_unique": len(image_names(rows)),
             "images_dropped": after.images_dropped - before.images_dropped,
-            **await self._evaluation(),
         }
-        self._stopwatch.add("update", time.perf_counter() - started)
-        return {"update": self._update, **metrics, **self._stopwatch.take()}
 
     def _learn(self, rows: Sequence[Row], screenshots: Mapping[str, Screenshot]) -> Metrics:
         if rows:
@@ -270,7 +306,7 @@ class TrainingLoop:
             if len(sampled.kept) == config.groups_per_update:
                 return sampled
         if config.on_exhausted is OnExhausted.RAISE:
-            raise ConfigError(self._too_few_groups(sampled))
+            raise TooFewGroupsError(self._too_few_groups(sampled))
         return sampled
 
     def _too_few_groups(self, sampled: _Sampled) -> str:
@@ -285,7 +321,7 @@ class TrainingLoop:
         return (
             f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
             f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; {first}"
-            f"lower filter_std (now {config.filter_std}){wider}, raise num_generations, warm the model up "
+            f"lower filter_std (now {config.min_group_std}){wider}, raise num_generations, warm the model up "
             "with SFT, or set on_exhausted=train_on_rest"
         )
 
@@ -360,14 +396,15 @@ class TrainingLoop:
         return values[0]
 
     async def _save(self) -> Path:
-        return await self._policy.run(
-            lambda: self._run.save(
-                self._update,
-                position=self._source.position,
-                store_mark=None if self._store is None else len(self._store),
-                rapo=None if self._rapo is None else self._rapo.state,
-            )
-        )
+        return await self._policy.run(lambda: self._run.save(self._update, **self._standing()))
+
+    def _standing(self) -> dict[str, Any]:
+        """What a checkpoint knows besides weights and counters."""
+        return {
+            "position": self._source.position,
+            "store_mark": None if self._store is None else len(self._store),
+            "rapo": None if self._rapo is None else self._rapo.state,
+        }
 
     def _open_store(self, state: TrainerState | None) -> TrajectoryStore | None:
         """The store of this run, without what was sampled after the checkpoint."""

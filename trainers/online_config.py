@@ -29,7 +29,7 @@ class OnlineConfig(RLConfig):
     task_seeds: int = 64
     algorithm: str = "gigpo"
     reward: str = "task"
-    filter_std: float = 0.0
+    filter_std: float | None = 0.0
     fault_strategy: FaultStrategy = FaultStrategy.RETRY
     max_fault_retries: int = 2
     episode_timeout_s: float = 600.0

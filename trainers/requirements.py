@@ -108,10 +108,10 @@ def _check_lone_episodes(config: RLConfig, algorithm: Algorithm) -> None:
             f"num_generations is {config.num_generations}, but {algorithm.name} compares an episode with its "
             "siblings, so every advantage would be 0; set num_generations to 2 or more (papers use 8)"
         )
-    if config.filter_std != _KEEP_ALL:
+    if config.min_group_std != _KEEP_ALL:
         raise ConfigError(
             f"num_generations is {config.num_generations}, and groups of one differ in nothing, so that the "
-            f"filter would drop them all (filter_std is {config.filter_std}); set filter_std to -1"
+            f"filter would drop them all (filter_std is {config.min_group_std}); set filter_std to -1"
         )
 
 

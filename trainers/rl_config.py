@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.errors import ConfigError
+from gui_agent.named_options import NamedOptions
 from gui_agent.policy import AgentRole, SamplingParams
 from trainers.choices import Compat, OldLogprobs, OnExhausted
 from trainers.config import LearnerConfig
-from trainers.schedule import get_schedule
+from trainers.schedule import BOTH_ROLES, get_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class RLConfig(LearnerConfig):
         step_weight: weight of the step advantage beside the episode advantage (UI-S1's omega); none takes
             the algorithm's published value.
         filter_std: keep groups whose first-step returns (live: rewards of episodes) have a population
-            deviation above this; -1 keeps all.
+            deviation above this; -1 keeps all; none takes the 0.3 of UI-S1 in a replay, and 0 with foresight,
+            whose groups deviate by less where one of many is right.
         filter_solve_rate: beside that, keep only groups of which a share strictly between these two solved
             the task (DAPO: 0 1); none keeps all.
         solved_reward: an episode solved its task if its rewards add up to more than this (RAPO: 0.5); none
@@ -78,7 +80,7 @@ class RLConfig(LearnerConfig):
     reward: str = "ui_s1"
     gamma: float | None = None
     step_weight: float | None = None
-    filter_std: float = 0.3
+    filter_std: float | None = None
     filter_solve_rate: tuple[float, float] | None = None
     solved_reward: float | None = None
     max_solve_rate: float | None = None
@@ -113,7 +115,8 @@ class RLConfig(LearnerConfig):
         self._require(self.max_batch_size >= 1, "max_batch_size", "1 or more")
         self._require(self.max_concurrency >= 1, "max_concurrency", "1 or more")
         self._require(self.gamma is None or 0 <= self.gamma <= 1, "gamma", "a discount in [0, 1]")
-        self._require(self.filter_std >= 0 or self.filter_std == -1, "filter_std", "-1 (keep all), 0 or more")
+        kept = self.min_group_std
+        self._require(kept >= 0 or kept == -1, "filter_std", "-1 (keep all), 0 or more")
         low, high = self.filter_solve_rate or (0.0, 1.0)
         self._require(0 <= low < high <= 1, "filter_solve_rate", "two shares in [0, 1], the lower one first")
         self._require(
@@ -129,6 +132,13 @@ class RLConfig(LearnerConfig):
         self._require(self.temperature > 0, "temperature", "more than 0; greedy samples are all alike")
         self._require(self.num_generations >= 1, "num_generations", "1 or more (2 to compare siblings)")
         self._check_schedule()
+
+    @property
+    def min_group_std(self) -> float:
+        """What `filter_std` comes to."""
+        if self.filter_std is not None:
+            return self.filter_std
+        return 0.0 if NamedOptions.parse(self.algorithm, kind="algorithm").name == "foresight" else 0.3
 
     @property
     def frozen_roles(self) -> frozenset[AgentRole]:
@@ -147,7 +157,7 @@ class RLConfig(LearnerConfig):
 
     def resting_roles(self, update: int) -> frozenset[AgentRole]:
         """The others: frozen, or not their turn."""
-        return frozenset({AgentRole.PLANNER, AgentRole.ACTOR}) - self.learning_roles(update)
+        return BOTH_ROLES - self.learning_roles(update)
 
     def _check_schedule(self) -> None:
         schedule = get_schedule(self.schedule)

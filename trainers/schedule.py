@@ -24,6 +24,7 @@ from gui_agent.policy import AgentRole
 _KIND: Final = "schedule"
 _PLANNER: Final = frozenset({AgentRole.PLANNER})
 _ACTOR: Final = frozenset({AgentRole.ACTOR})
+BOTH_ROLES: Final = _PLANNER | _ACTOR
 
 
 class Schedule(Protocol):
@@ -102,7 +103,7 @@ class Fixed:
     @property
     def frozen(self) -> frozenset[AgentRole]:
         """See `Schedule`."""
-        return (_PLANNER | _ACTOR) - self.learning
+        return BOTH_ROLES - self.learning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ class Staged:
         """See `Schedule`."""
         if update < self.options.actor_updates:
             return _ACTOR
-        return _PLANNER if self.options.then is Then.PLANNER else _PLANNER | _ACTOR
+        return _PLANNER if self.options.then is Then.PLANNER else BOTH_ROLES
 
     @property
     def frozen(self) -> frozenset[AgentRole]:
@@ -147,7 +148,7 @@ class _Entry:
 
 
 SCHEDULES: Final[dict[str, _Entry]] = {
-    "simultaneous": _Entry(options=NoOptions, build=lambda _: Fixed(learning=_PLANNER | _ACTOR)),
+    "simultaneous": _Entry(options=NoOptions, build=lambda _: Fixed(learning=BOTH_ROLES)),
     "alternating": _Entry(options=AlternatingOptions, build=lambda options: Alternating(options=options)),
     "staged": _Entry(options=StagedOptions, build=lambda options: Staged(options=options)),
     "planner_only": _Entry(options=NoOptions, build=lambda _: Fixed(learning=_PLANNER)),

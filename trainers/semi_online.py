@@ -96,7 +96,7 @@ def _check_subgoals(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> No
     planner_format = config.agent_spec.get_planner_format()
     steps = [(task, number, frame) for task in tasks for number, frame in enumerate(task.frames)]
     missing = [
-        f"trajectory {task.trajectory_id!r}, step {number}: {why}"
+        f"trajectory {task.trajectory_id!r}, step {len(task.earlier) + number}: {why}"
         for task, number, frame in steps
         if (why := _why_no_subgoal(planner_format, frame.expert.subgoal))
     ]

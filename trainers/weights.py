@@ -48,7 +48,8 @@ def export_weights(model: VisionLanguageModel, folder: Path) -> None:
     """
     if len(model.adapters) > 1:
         save_weights(model, folder)
-        write_roles_file(folder, model.network.name_or_path, model.adapters)
+        base_type = model.network.config.model_type
+        write_roles_file(folder, model.network.name_or_path, model.adapters, base_type=base_type)
         return
     network = copy.deepcopy(model.peft_model).merge_and_unload() if model.adapters else model.network
     network.save_pretrained(folder)

@@ -52,10 +52,10 @@ def _of_groups(config: RLConfig) -> Iterator[str]:
     if config.solved_reward is not None and asks_who_solved == (None, None) and not config.replay_successes:
         where = "without filter_solve_rate, max_solve_rate or replay_successes"
         yield _no_effect(config, "solved_reward", where)
-    if config.scale_informative and config.filter_std >= 0:
+    if config.scale_informative and config.min_group_std >= 0:
         yield (
-            f"scale_informative has hardly an effect with filter_std={config.filter_std}, which drops groups "
-            "that teach nothing; set filter_std to -1"
+            f"scale_informative has hardly an effect with filter_std={config.min_group_std}, which drops "
+            "groups that teach nothing; set filter_std to -1"
         )
     if config.api_key_env and not any("://" in name for name in (config.planner, config.actor)):
         yield _no_effect(config, "api_key_env", "without a planner or an actor behind an endpoint")

@@ -127,6 +127,12 @@ def load_model(
             vision_frozen=True,
             gradient_checkpointing=gradient_checkpointing,
         )
+        found_type = base.network.config.model_type
+        if roles.base_type not in ("", found_type):  # tiny models of two families have adapters of one shape
+            raise ConfigError(
+                f"{path}: its adapters were trained on a base of type {roles.base_type}, and "
+                f"{roles.base_model} is of type {found_type}; give the base that they were trained on"
+            )
         for name, folder in roles.adapters.items():
             load_adapter(base, folder, adapter=name)
             _check_rank(base, name, lora)
@@ -208,9 +214,14 @@ def load_adapter(
             model.peft_model.load_adapter(str(folder), adapter_name=adapter, is_trainable=trainable)
             model.peft_model.set_adapter(adapter)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise ConfigError(_does_not_fit(folder, model, str(error).strip().splitlines()[0])) from error
+        raise ConfigError(_does_not_fit(folder, model, _reason(error))) from error
     if problem := _other_weights(model, Path(folder), adapter):
         raise ConfigError(_does_not_fit(folder, model, problem))
+
+
+def _reason(error: Exception) -> str:
+    """The first two lines: torch says in the first that loading failed, and how in the second."""
+    return " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
 
 
 def _other_weights(model: VisionLanguageModel, folder: Path, adapter: str) -> str:

@@ -43,10 +43,12 @@ class RoleFolder:
 
     Attributes:
         base_model: folder or hub name of the base.
+        base_type: architecture of the base ("qwen2_5_vl"); empty where the folder does not say.
         adapters: folder of each adapter, by its name.
     """
 
     base_model: str
+    base_type: str
     adapters: Mapping[str, Path]
 
     @classmethod
@@ -61,22 +63,27 @@ class RoleFolder:
             return None
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            base, names = str(data["base_model"]), tuple(data["adapters"])
+            base, names = str(data["base_model"]), tuple(map(str, data["adapters"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} cannot be read ({error!r}); {_EXPECTED}") from error
         if not set(ROLE_ADAPTERS) <= set(names):  # the one that is there would speak for both
             raise ConfigError(f"{path} names the adapters {data['adapters']!r}; {_EXPECTED}")
         beside = path.parent / base
+        if beside.resolve() == path.parent.resolve():
+            raise ConfigError(f"{path} names its own folder as the base of its adapters; {_EXPECTED}")
         return cls(
             base_model=str(beside) if beside.is_dir() else base,
+            base_type=str(data.get("base_type", "")),
             adapters={name: path.parent / name for name in names},
         )
 
 
-def write_roles_file(folder: Path, base_model: str, adapters: tuple[str, ...]) -> None:
+def write_roles_file(
+    folder: Path, base_model: str, adapters: tuple[str, ...], *, base_type: str = ""
+) -> None:
     """Name the base beside its adapters; a local base relative to the folder, so that both can be moved."""
     base = base_model
     if Path(base_model).is_dir():
         base = Path(os.path.relpath(base_model, folder)).as_posix()
-    data = {"base_model": base, "adapters": list(adapters)}
+    data = {"base_model": base, "base_type": base_type, "adapters": list(adapters)}
     (folder / ROLES_FILE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -215,6 +215,21 @@ async def test_what_foresight_cannot_work_with_is_refused(
         await train_semi_online(settings(model_dir, data, tmp_path / "run", **changes))
 
 
+async def test_roles_that_share_all_weights_cannot_rest(model_dir: Path, data: Path, tmp_path: Path) -> None:
+    config = settings(
+        model_dir, data, tmp_path / "run", schedule="staged:actor_updates=1", lora_rank=0, max_updates=0
+    )
+    with pytest.warns(UserWarning, match="share all weights .* so that whoever rests changes too"):
+        await train_semi_online(config)
+
+
+def test_one_right_subgoal_of_many_is_enough_to_learn_from() -> None:
+    assert settings(Path("m"), Path("d"), Path("o"), filter_std=None).min_group_std == 0
+    assert SemiOnlineConfig(algorithm="gigpo").min_group_std == 0.3
+    assert SemiOnlineConfig(algorithm="foresight:probes=2", filter_std=0.1).min_group_std == 0.1
+    assert OnlineConfig().min_group_std == 0
+
+
 def test_an_experts_action_is_not_compared_with_where_none_is_known() -> None:
     config = OnlineConfig(
         model="m", agent=AgentKind.HIERARCHICAL, algorithm="foresight:execution=graded", lora_rank=2

@@ -185,6 +185,14 @@ def test_a_role_folder_survives_a_move_with_its_base(base: Path, both: Path, tmp
     (tmp_path / "x" / "y" / "both" / "roles.json").write_text("{}")
     with pytest.raises(ConfigError, match="base_model"):
         load_model(tmp_path / "x" / "y" / "both")
+    own = tmp_path / "x" / "y" / "both" / "roles.json"
+    own.write_text(json.dumps({"base_model": ".", "adapters": list(ROLE_ADAPTERS)}))
+    with pytest.raises(ConfigError, match="names its own folder as the base"):
+        load_model(own.parent)
+    other = {"base_model": "../../base", "base_type": "qwen9_vl", "adapters": list(ROLE_ADAPTERS)}
+    own.write_text(json.dumps(other))
+    with pytest.raises(ConfigError, match=r"base of type qwen9_vl, and .*base is of type qwen"):
+        load_model(own.parent)
     for names in (["planner"], "planner"):
         lone = json.dumps({"base_model": "../../base", "adapters": names})
         (tmp_path / "x" / "y" / "both" / "roles.json").write_text(lone)

@@ -315,3 +315,16 @@ async def test_recorded_subgoals_that_no_actor_can_be_given_are_told_before_trai
     )  # fmt: skip
     with pytest.warns(UserWarning, match=rf"1 of 3 recorded steps .* step 0: planner: .*{why}"):
         await train_semi_online(config)
+
+
+async def test_single_steps_are_named_by_their_place_in_the_recording(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    said = dataclasses.replace(GOOD[1], subgoal="tap <|im_end|>")
+    config = SemiOnlineConfig(
+        model=str(model_dir), device="cpu", agent=AgentKind.HIERARCHICAL, format="compact", max_updates=0,
+        data=store(tmp_path / "data", GOOD[0], said, GOOD[2]), output_dir=tmp_path / "run",
+        algorithm="foresight", single_step=True, patch_budget=1,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match=r"1 of 3 recorded steps .* step 1: planner:"):
+        await train_semi_online(config)
