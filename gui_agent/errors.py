@@ -12,6 +12,7 @@
     │   └── CaptureError       no honest screenshot could be taken
     ├── PolicyError            a model or model server failed (also RuntimeError)
     │   └── ImageTokenError    image placeholders and image features disagree
+    ├── TrainingError          a training that had begun cannot go on (also RuntimeError)
     └── DependencyError        a program or package is missing (also ImportError)
 
 A mistake of the agent (text that does not parse, a tap outside the screen) is never one of these: it
@@ -66,6 +67,10 @@ class PolicyError(GuiAgentError, RuntimeError):
 
 class ImageTokenError(PolicyError):
     """The number of image placeholder tokens differs from the number of image features."""
+
+
+class TrainingError(GuiAgentError, RuntimeError):
+    """A training that had begun cannot go on; notes say from where it can be continued."""
 
 
 class DependencyError(GuiAgentError, ImportError):

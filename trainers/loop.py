@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,7 +21,7 @@ from typing import Any, Final
 
 from accelerate.utils import broadcast_object_list, gather_object
 
-from gui_agent.errors import ConfigError, TrainingError
+from gui_agent.errors import TrainingError
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
@@ -37,7 +36,7 @@ from trainers.partners import Partners
 from trainers.rapo import Rapo
 from trainers.rl_config import RLConfig
 from trainers.rows import Row, image_names
-from trainers.run_folder import RunFolder
+from trainers.run_folder import RunFolder, fail
 from trainers.sources import GroupBatch, GroupSource
 from trainers.without_effect import warn_without_effect
 from trajectories.records import EpisodeRecord
@@ -214,7 +213,8 @@ class TrainingLoop:
                     if run.is_due(self._update):
                         await self._save()
             except (Exception, asyncio.CancelledError) as error:
-                raise await self._rescued(error) from error.__cause__
+                agreed = isinstance(error, TooFewGroupsError)
+                fail(error, await self._policy.run(lambda: run.rescue(with_all=agreed)))
             checkpoint = await self._save()
             model_dir = await self._policy.run(run.export)
         return TrainResult(
@@ -226,19 +226,6 @@ class TrainingLoop:
             metrics_path=self._run.metrics_path,
             cpu_s=self._stopwatch.cpu_s,
         )
-
-    async def _rescued(self, error: BaseException) -> BaseException:
-        """The error to raise, after what had ended before it was saved."""
-        agreed = isinstance(error, TooFewGroupsError)
-        words = await self._policy.run(lambda: self._run.rescue(with_all=agreed))
-        if isinstance(error, asyncio.CancelledError):  # whoever cancels gets to see no notes
-            warnings.warn(words, stacklevel=2)
-        if isinstance(error, ConfigError):  # which would mean that nothing was started
-            late = TrainingError(f"update {self._update}: {error}")
-            late.__cause__ = error
-            error = late
-        error.add_note(words)
-        return error
 
     async def _one_update(self) -> None:
         started = time.perf_counter()

@@ -115,6 +115,7 @@ class WeightOptimizer:
         grad_norm = float(norm)
         learning_rate = learning_rate_at(self.num_steps, self._config)
         skipped = not math.isfinite(grad_norm)
+        self.num_steps += 1  # before weights move: one that breaks off has begun, see RunFolder.rescue
         if skipped:
             self.num_skipped += 1
         else:
@@ -125,7 +126,6 @@ class WeightOptimizer:
                 group["lr"] = learning_rate
             self._adam.step()
             self._publish()
-        self.num_steps += 1
         self.zero_grad()
         return StepResult(grad_norm=grad_norm, learning_rate=learning_rate, skipped=skipped)
 

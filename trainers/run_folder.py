@@ -9,14 +9,16 @@ output_dir/
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from safetensors import SafetensorError
 
-from gui_agent.errors import ConfigError, DataError, PolicyError
+from gui_agent.errors import ConfigError, DataError, PolicyError, TrainingError
 from trainers.checkpoint import Checkpoints, TrainerState, load_config, load_state
 from trainers.config import LearnerConfig, config_to_dict
 from trainers.learner import Learner
@@ -70,6 +72,7 @@ class RunFolder:
         self._reporters: list[Reporter] = []
         self._metrics_bytes = 0
         self._knows_rows = True
+        self._ended: TrainerState | None = None
         self.is_main = bool(learner.accelerator.is_main_process)
         self.last_checkpoint: Path | None = None
 
@@ -107,6 +110,7 @@ class RunFolder:
         self._stopwatch.resume(state.cpu_s)
         self._metrics_bytes = state.metrics_bytes
         self.last_checkpoint = path
+        self._ended = state
         if self.is_main:
             self._checkpoints.discard_after(state.update)
         return state
@@ -139,6 +143,17 @@ class RunFolder:
             reporter.log(numbers, step=metrics["update"])
         self._view.show(metrics)
 
+    def end_update(
+        self,
+        update: int,
+        *,
+        position: dict[str, Any],
+        store_mark: int | None = None,
+        rapo: dict[str, Any] | None = None,
+    ) -> None:
+        """Remember how things stand after an update, for `rescue`; call it after `record`."""
+        self._ended = self._state(update, position=position, store_mark=store_mark, rapo=rapo)
+
     def is_due(self, update: int) -> bool:
         """Whether a checkpoint is to be written after this update."""
         return self._config.save_steps > 0 and update % self._config.save_steps == 0
@@ -152,29 +167,57 @@ class RunFolder:
         rapo: dict[str, Any] | None = None,
     ) -> Path:
         """Write a checkpoint unless this update has one; call it where the model may be touched."""
-        path = self._config.output_dir / f"checkpoint-{update}"
-        if self.last_checkpoint is not None and self.last_checkpoint.resolve() == path.resolve():
+        path = self._path(update)
+        if self._is_saved(update):
             return path
         with self._stopwatch.measure("save"):
-            if self._log is not None:
-                state = TrainerState(
-                    update=update,
-                    optimizer_steps=self._learner.optimizer.num_steps,
-                    skipped_steps=self._learner.optimizer.num_skipped,
-                    rows_trained=self._learner.rows_trained if self._knows_rows else None,
-                    position=position,
-                    store_mark=store_mark,
-                    rapo=rapo or {},
-                    metrics_bytes=self._log.length_bytes,
-                    cpu_s=self._stopwatch.cpu_s,
-                )
-                self._checkpoints.save(state, config_to_dict(self._config), self._learner.save)
+            self._write(self._state(update, position=position, store_mark=store_mark, rapo=rapo))
             self._learner.accelerator.wait_for_everyone()
         if self._config.deterministic:
             # A run that resumes here encodes its pictures anew, in other company; do the same.
             self._learner.model.forget_features()
         self.last_checkpoint = path
         return path
+
+    def rescue(self, *, with_all: bool) -> str:
+        """Save the updates that ended before an error, and say how to go on; where the model may be touched.
+
+        What was sampled for an update that did not end is sampled again by the run that goes on.
+
+        Args:
+            with_all: all processes came here, and wait for each other; else one of them may be alone.
+        """
+        ended, steps = self._ended, self._learner.optimizer.num_steps
+        if ended is None:
+            return "no update had ended, so that nothing is lost; begin anew"
+        why = ""
+        if not self._is_saved(ended.update):
+            if steps != ended.optimizer_steps:
+                why = "it broke off while weights were changing"
+            elif not self.is_main:
+                # The first process saves, if it came here too.
+                why = "" if with_all else f"process {self._learner.accelerator.process_index} failed"
+                self.last_checkpoint = self._path(ended.update) if with_all else self.last_checkpoint
+            else:
+                try:
+                    self._write(dataclasses.replace(ended, cpu_s=self._stopwatch.cpu_s))
+                    self.last_checkpoint = self._path(ended.update)
+                except (OSError, SafetensorError) as error:
+                    why = f"no checkpoint could be written ({error})"
+        if with_all:
+            self._learner.accelerator.wait_for_everyone()
+        return self._how_to_go_on(ended.update, why)
+
+    def _how_to_go_on(self, ended: int, why_lost: str) -> str:
+        last = self.last_checkpoint
+        if not why_lost:
+            return f"{last} holds all {ended} updates that had ended; go on with resume_from_checkpoint=true"
+        if last is None:
+            return f"{why_lost}; there is no checkpoint, and the {ended} updates that had ended are lost"
+        return (
+            f"{why_lost}; go on from {last} with resume_from_checkpoint=true; updates after it, of {ended} "
+            "that had ended, are made again"
+        )
 
     def export(self) -> Path:
         """Write the finished model, adapters merged, and return its folder.
@@ -188,6 +231,32 @@ class RunFolder:
             self._learner.export(folder)
         self._learner.accelerator.wait_for_everyone()
         return folder
+
+    def _path(self, update: int) -> Path:
+        return self._config.output_dir / f"checkpoint-{update}"
+
+    def _is_saved(self, update: int) -> bool:
+        last = self.last_checkpoint
+        return last is not None and last.resolve() == self._path(update).resolve()
+
+    def _state(
+        self, update: int, *, position: dict[str, Any], store_mark: int | None, rapo: dict[str, Any] | None
+    ) -> TrainerState:
+        return TrainerState(
+            update=update,
+            optimizer_steps=self._learner.optimizer.num_steps,
+            skipped_steps=self._learner.optimizer.num_skipped,
+            rows_trained=self._learner.rows_trained if self._knows_rows else None,
+            position=position,
+            store_mark=store_mark,
+            rapo=rapo or {},
+            metrics_bytes=0 if self._log is None else self._log.length_bytes,
+            cpu_s=self._stopwatch.cpu_s,
+        )
+
+    def _write(self, state: TrainerState) -> None:
+        if self._log is not None:
+            self._checkpoints.save(state, config_to_dict(self._config), self._learner.save)
 
     def _refuse_weights_that_never_changed(self) -> None:
         optimizer = self._learner.optimizer
@@ -211,6 +280,21 @@ class RunFolder:
                 f"output_dir {self._config.output_dir} holds a run already; continue it with "
                 "resume_from_checkpoint=true, or choose another output_dir"
             )
+
+
+def fail(error: BaseException, words: str) -> NoReturn:
+    """Raise an error of a training that had begun, with what `rescue` says of it.
+
+    Raises:
+        TrainingError: in place of a ConfigError, which would mean that nothing was started.
+    """
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):  # of which nobody is shown the notes
+        warnings.warn(words, stacklevel=3)
+    raised = TrainingError(str(error)) if isinstance(error, ConfigError) else error
+    raised.add_note(words)
+    if raised is error:
+        raise error
+    raise raised from error
 
 
 def _warn_of_changes(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:

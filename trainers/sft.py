@@ -28,7 +28,7 @@ from trainers.processes import build_accelerator
 from trainers.recordings import read_recordings
 from trainers.role_rows import ExpertRows, role_rows
 from trainers.rows import Row
-from trainers.run_folder import RunFolder
+from trainers.run_folder import RunFolder, fail
 from trainers.sft_config import SFTConfig
 from trainers.without_effect import warn_without_effect
 from trajectories.records import Trajectory
@@ -134,14 +134,10 @@ class _Imitation:
         state = self._folder.resume()
         self._step = 0 if state is None else state.update
         with self._folder as folder:
-            plan: list[MiniBatch] = []
-            while (cause := self._stop_cause()) is None:
-                epoch, position = divmod(self._step, self._steps_per_epoch)
-                if position == 0 or not plan:
-                    plan = self._plan(epoch)
-                folder.record(self._one_step(plan[position], epoch))
-                if folder.is_due(self._step):
-                    folder.save(self._step, position={})
+            try:
+                cause = self._steps(folder)
+            except (Exception, KeyboardInterrupt) as error:
+                fail(error, folder.rescue(with_all=False))
             checkpoint = folder.save(self._step, position={})
             model_dir = folder.export()
         return TrainResult(
@@ -153,6 +149,18 @@ class _Imitation:
             metrics_path=folder.metrics_path,
             cpu_s=self._stopwatch.cpu_s,
         )
+
+    def _steps(self, folder: RunFolder) -> StopCause:
+        plan: list[MiniBatch] = []
+        while (cause := self._stop_cause()) is None:
+            epoch, position = divmod(self._step, self._steps_per_epoch)
+            if position == 0 or not plan:
+                plan = self._plan(epoch)
+            folder.record(self._one_step(plan[position], epoch))
+            folder.end_update(self._step, position={})
+            if folder.is_due(self._step):
+                folder.save(self._step, position={})
+        return cause
 
     def _plan(self, epoch: int) -> list[MiniBatch]:
         return plan_steps(

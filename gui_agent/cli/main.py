@@ -20,6 +20,7 @@ from gui_agent.cli.commands import COMMANDS, command_class
 from gui_agent.cli.config import build, recipe_settings, to_yaml
 from gui_agent.cli.flags import parse_flags
 from gui_agent.cli.help import command_help, program_help
+from gui_agent.cli.model_defaults import with_model_defaults
 from gui_agent.cli.recipes import overlaid
 from gui_agent.cli.schema import did_you_mean, schema_of
 from gui_agent.errors import ConfigError, DataError, DependencyError, DeviceError, GuiAgentError
@@ -81,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--traceback" in arguments:
             traceback.print_exc()
         print(f"gui-agent: error: {error}", file=sys.stderr)
-        for note in getattr(error, "__notes__", ()):
-            print(f"gui-agent: {note}", file=sys.stderr)
+        _print_notes(error)
         return exit_code_of(error)
     except KeyboardInterrupt:
         print("gui-agent: interrupted", file=sys.stderr)
@@ -96,7 +96,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--traceback" in arguments:
             traceback.print_exc()
         print(f"gui-agent: error: {_file_error(error)}", file=sys.stderr)
+        _print_notes(error)
         return ExitCode.FAILED
+
+
+def _print_notes(error: Exception) -> None:
+    for note in getattr(error, "__notes__", ()):
+        print(f"gui-agent: {note}", file=sys.stderr)
 
 
 def _one_line(
@@ -152,7 +158,8 @@ def _run_command(name: str, arguments: list[str]) -> int:
     parsed = parse_flags(arguments, schema)
     recipe = parsed.common.recipe
     settings = recipe_settings(recipe, name, schema) if recipe is not None else {}
-    command = build(cls, overlaid(settings, parsed.settings, schema), recipe=recipe)
+    chosen = overlaid(settings, parsed.settings, schema)
+    command = build(cls, with_model_defaults(chosen, schema), recipe=recipe)
     if parsed.common.print_config:
         print(to_yaml(name, command), end="")
         return ExitCode.OK
