@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,18 @@ from PIL import Image, ImageDraw
 
 from gui_agent.actions import Action, Click, Finish
 from gui_agent.agent import PatchThought
+from gui_agent.cli.main import ExitCode, exit_code_of
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, DeviceError, ImageDecodeError, TrainingError
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
 from trainers.checkpoint import load_state
 from trainers.choices import OnExhausted
+from trainers.credit import EstimatorCredit
+from trainers.learner import Learner
 from trainers.loop import Evaluator, StopCause, TimedPolicy, TrainResult
-from trainers.metrics import read_metrics
+from trainers.metrics import Metrics, read_metrics, without_times
+from trainers.optimizer import WeightOptimizer
 from trainers.semi_online import replay_tasks, train_semi_online
 from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft import expert_rows, train_sft
@@ -203,18 +208,145 @@ async def test_too_few_groups_are_an_error_by_default(
     config = dataclasses.replace(
         rl_config(imitated.model_dir, data, tmp_path / "run"), on_exhausted=OnExhausted.RAISE, filter_std=9.0
     )
-    with pytest.raises(ConfigError, match="on_exhausted=train_on_rest"):
+    with pytest.raises(TrainingError, match="on_exhausted=train_on_rest") as told:
         await train_semi_online(config)
+    assert exit_code_of(told.value) is ExitCode.FAILED
+    assert told.value.__notes__ == ["no update had ended, so that nothing is lost; begin anew"]
+    assert not list(config.output_dir.glob("checkpoint-*"))
     narrow = dataclasses.replace(
         config, output_dir=tmp_path / "narrow", filter_std=-1, filter_solve_rate=(0.9, 0.95)
     )
-    with pytest.raises(ConfigError, match=r"widen filter_solve_rate \(now 0.9 to 0.95\)"):
+    with pytest.raises(TrainingError, match=r"widen filter_solve_rate \(now 0.9 to 0.95\)"):
         await train_semi_online(narrow)
     # What was sampled is in the store nevertheless.
     assert len(TrajectoryStore.open(config.output_dir / "trajectories")) == 16
     other_words = dataclasses.replace(config, output_dir=tmp_path / "words", format="mobile_use")
-    with pytest.raises(ConfigError, match=r"(\d+) of \1 responses could not be read .* check that format is"):
+    unread = r"(\d+) of \1 responses could not be read .* check that format is"
+    with pytest.raises(TrainingError, match=unread):
         await train_semi_online(other_words)
+
+
+async def test_updates_before_too_few_groups_are_saved_and_the_run_goes_on_from_them(
+    imitated: TrainResult, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "whole"), max_updates=4, save_steps=0,
+        on_exhausted=OnExhausted.RAISE, filter_std=-1, max_num_gen_batches=1,
+    )  # fmt: skip
+    config = dataclasses.replace(whole, output_dir=tmp_path / "run")
+    keep = EstimatorCredit.keep
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            EstimatorCredit, "keep", lambda self, one: one.group.group_id < "u00003" and keep(self, one)
+        )
+        with pytest.raises(TrainingError, match=r"update 3: 0 of 2 groups") as told:
+            await train_semi_online(config)
+    saved = config.output_dir / "checkpoint-3"
+    (note,) = told.value.__notes__
+    assert note == f"{saved} holds all 3 updates that had ended; go on with resume_from_checkpoint=true"
+    assert [path.name for path in config.output_dir.glob("checkpoint-*")] == ["checkpoint-3"]
+    resumed = await train_semi_online(dataclasses.replace(config, resume_from_checkpoint=True))
+    once = await train_semi_online(dataclasses.replace(whole, save_steps=3))  # a checkpoint at the same place
+    assert resumed.updates == once.updates == 4
+    lines = [[without_times(line) for line in read_metrics(each.metrics_path)] for each in (resumed, once)]
+    assert lines[0] == lines[1]
+    weights = [(each.checkpoint / "model/model.safetensors").read_bytes() for each in (resumed, once)]
+    assert weights[0] == weights[1]
+    stores = [TrajectoryStore.open(each.output_dir / "trajectories") for each in (config, whole)]
+    assert stores[0].episode_ids == stores[1].episode_ids
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (ConfigError("no such suite"), TrainingError),
+        (KeyError("a bug"), KeyError),
+        (DeviceError("gone"), DeviceError),
+    ],
+)
+async def test_an_evaluation_that_fails_takes_no_update_with_it(
+    imitated: TrainResult, data: Path, tmp_path: Path, error: Exception, raised: type[Exception]
+) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), eval_steps=1, save_steps=0, filter_std=-1
+    )
+
+    def evaluator_for(policy: TimedPolicy) -> Evaluator:
+        async def evaluate(update: int) -> dict[str, float]:
+            if update == 2:
+                raise error
+            return {"success": 1.0}
+
+        return evaluate
+
+    with pytest.raises(raised) as told:
+        await train_semi_online(config, evaluator_for=evaluator_for)
+    assert "holds all 2 updates that had ended" in told.value.__notes__[-1]
+    assert load_state(config.output_dir / "checkpoint-2").update == 2
+    first, second = read_metrics(config.output_dir / "metrics.jsonl")
+    assert (first["eval/success"], second["update"], "eval/success" in second) == (1.0, 2, False)
+
+
+async def test_a_training_that_is_interrupted_keeps_what_had_ended(
+    imitated: TrainResult, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), eval_steps=1, save_steps=0, filter_std=-1
+    )
+
+    def evaluator_for(policy: TimedPolicy) -> Evaluator:
+        async def evaluate(update: int) -> dict[str, float]:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()  # as Ctrl-C does
+            await asyncio.sleep(0)
+            return {}
+
+        return evaluate
+
+    with (
+        pytest.raises(asyncio.CancelledError),
+        pytest.warns(UserWarning, match="checkpoint-1 holds all 1 updates"),
+    ):
+        await train_semi_online(config, evaluator_for=evaluator_for)
+
+
+def test_an_error_while_weights_change_says_what_is_lost(
+    random_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(sft_config(random_model, data, tmp_path / "run"), save_steps=2)
+    publish = WeightOptimizer._publish
+
+    def broken(self: WeightOptimizer) -> None:
+        publish(self)
+        if self.num_steps == 4:
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(WeightOptimizer, "_publish", broken)
+    with pytest.raises(RuntimeError, match="out of memory") as told:
+        train_sft(config)
+    (note,) = told.value.__notes__
+    assert "broke off while weights were changing; go on from" in note
+    assert "checkpoint-2 with resume_from_checkpoint=true; updates after it, of 3 that had ended" in note
+    assert not (config.output_dir / "checkpoint-3").exists()
+
+
+def test_an_error_between_steps_of_imitation_loses_none(
+    random_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(sft_config(random_model, data, tmp_path / "run"), save_steps=2)
+    fit = Learner.fit
+
+    def broken(self: Learner, *arguments: Any) -> Metrics:
+        if self.optimizer.num_steps == 3:
+            raise ImageDecodeError("a picture is broken")
+        return fit(self, *arguments)
+
+    monkeypatch.setattr(Learner, "fit", broken)
+    with pytest.raises(ImageDecodeError) as told:
+        train_sft(config)
+    assert "checkpoint-3 holds all 3 updates that had ended" in told.value.__notes__[0]
+    assert load_state(config.output_dir / "checkpoint-3").optimizer_steps == 3
 
 
 async def test_a_finished_folder_is_not_overwritten(
