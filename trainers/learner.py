@@ -21,12 +21,13 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
 from gui_agent.errors import DataError
+from gui_agent.model_settings import ModelSettings
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policy import AgentRole
 from trainers.batching import MiniBatch, plan_mini_batches, token_budget
 from trainers.choices import OldLogprobs
-from trainers.config import LearnerConfig
+from trainers.config import LearnerConfig, config_to_dict
 from trainers.forward import TokenLogprobs, token_logprobs
 from trainers.metrics import Metrics, Stopwatch
 from trainers.objectives import ObjectiveFn, TokenTargets, negative_log_likelihood, policy_gradient
@@ -148,6 +149,7 @@ class Learner:
     def save(self, folder: Path) -> None:
         """Write weights (a Hugging Face folder, or adapters), optimiser and generators; on one process."""
         save_weights(self.model, folder / MODEL_FOLDER)
+        self._write_settings(folder / MODEL_FOLDER)
         self.optimizer.save(folder)
         states = {"torch": torch.get_rng_state()}
         if torch.cuda.is_available():
@@ -169,8 +171,12 @@ class Learner:
         self.version = version
 
     def export(self, folder: Path) -> None:
-        """Write the finished model, see `export_weights`."""
+        """Write the finished model, see `export_weights`, and how it is to be asked."""
         export_weights(self.model, folder)
+        self._write_settings(folder)
+
+    def _write_settings(self, folder: Path) -> None:
+        ModelSettings.of_training(config_to_dict(self.config)).write(folder)
 
     def _share(self, mini_batch: MiniBatch) -> tuple[tuple[Row, ...], ...]:
         return mini_batch.share(self.accelerator.process_index, self.accelerator.num_processes)

@@ -21,7 +21,7 @@ class SFTConfig(LearnerConfig):
         max_trajectories: use the first so many trajectories; 0 uses all.
         on_damage: what to do about a recording that cannot be read or replayed: a truncated file, a missing
             or broken picture, no steps, no or an unknown action, a point outside the screen.
-        format: prompt format, by name.
+        format: prompt format, by name; one that the model was taught before, where none is chosen.
         thoughts: teach the recorded thoughts; without, the format writes none.
         learning_rate: of AdamW; 0 changes nothing.
         num_train_epochs: passes over the data.

@@ -31,7 +31,9 @@ class AgentOptions:
         api_key_env: environment variable that holds the key of the endpoint; no key is sent when empty.
         image_factor: the endpoint's model sees pictures resized to multiples of this: 28 for Qwen2.5-VL, 32
             for Qwen3-VL; 0 takes what the endpoint says, or 28.
-        format: prompt format, with options after a colon, such as compact:snap_px=8.
+        format: prompt format, with options after a colon, such as compact:snap_px=8. A model that was
+            trained here says how it is to be asked, and is asked so where nothing else is chosen: kind,
+            format, planner_format, actor_history and max_completion_length.
         planner: another model that plans, for a hierarchical agent: a folder or hub name, or an endpoint and
             the model's name there, such as http://127.0.0.1:8000/v1#planner; empty lets `model` plan too.
         planner_format: planner format, with options after a colon; empty takes compact beside a compact

@@ -8,14 +8,15 @@ from typing import Final
 
 from gui_agent.agent_spec import AgentKind
 from gui_agent.cli.agents import AgentOptions
-from gui_agent.cli.view import training_settings
+from gui_agent.cli.model_check import trained_as
 from gui_agent.errors import ConfigError
+from gui_agent.model_settings import ModelSettings
 
 QUICKSTART_MODEL: Final = Path("runs/quickstart/semi_online/model")
 
 
 def with_default_model(options: AgentOptions) -> AgentOptions:
-    """The same options, with the quickstart's model and its format where no model is named.
+    """The same options, with the quickstart's model where none is named, asked as it was trained to be.
 
     Raises:
         ConfigError: none is named, and the quickstart's is not there.
@@ -28,15 +29,16 @@ def with_default_model(options: AgentOptions) -> AgentOptions:
         raise ConfigError(
             "no model: that of the quickstart is for a flat agent; give --model with a planner and an actor"
         )
-    settings = training_settings(QUICKSTART_MODEL.parent) if QUICKSTART_MODEL.is_dir() else None
-    if settings is None:
+    if not QUICKSTART_MODEL.is_dir():
         raise ConfigError(
             "no model: name one with --model (a folder, a hub name, or with --endpoint a served name), or "
             f"make that of the quickstart, {QUICKSTART_MODEL}, with: gui-agent pipeline --recipe quickstart"
         )
-    return replace(
-        options,
-        model=str(QUICKSTART_MODEL),
-        format=settings.get("format", options.format),
-        max_completion_length=settings.get("max_completion_length", options.max_completion_length),
-    )
+    trained = trained_as(QUICKSTART_MODEL) or ModelSettings()
+    unchosen = AgentOptions()
+    taught = {
+        name: value
+        for name in ("format", "max_completion_length")
+        if (value := getattr(trained, name)) and getattr(options, name) == getattr(unchosen, name)
+    }
+    return replace(options, model=str(QUICKSTART_MODEL), **taught)

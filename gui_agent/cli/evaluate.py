@@ -66,9 +66,9 @@ class EvalRun:
         gui-agent eval run --data runs/android_control --agent.endpoint http://127.0.0.1:8000/v1 \\
             --agent.model UI-S1-7B --matcher distance_only --output-dir runs/eval
         gui-agent eval run --data runs/held_out --agent.model runs/quickstart/semi_online/model \\
-            --format compact:snap_px=8,require_thought=true --horizon --history-error-rate 0 0.25 0.5
-        gui-agent eval run --suite phone/long --data runs/held_out --agent hierarchical \\
-            --agent.model runs/joint/model --oracle planner actor --output-dir runs/blame
+            --horizon --history-error-rate 0 0.25 0.5
+        gui-agent eval run --suite phone/long --data runs/held_out --agent.model runs/joint/model \\
+            --oracle planner actor --output-dir runs/blame
 
     Attributes:
         agent: the model to score.

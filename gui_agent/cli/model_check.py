@@ -11,6 +11,7 @@ from typing import Any, Final
 from gui_agent.errors import ConfigError
 from gui_agent.formats.base import PromptFormat
 from gui_agent.formats.registry import get_format
+from gui_agent.model_settings import ModelSettings
 from gui_agent.policies.checkpoint_folder import check_checkpoint
 from gui_agent.policies.transformers_roles import RoleFolder
 
@@ -34,37 +35,44 @@ def warn_of_another_format(model: str, asked: str) -> None:
     """Warn where a model was trained in another prompt format than it is going to be asked in.
 
     Its answers can then not be read, or are worse for no reason that a figure shows. Nothing is said of
-    models whose training is not beside them.
+    models of which it is not known.
 
     Args:
         model: a folder that a training wrote, or any other model.
         asked: the prompt format that is set, options included.
     """
-    trained = trained_format(Path(model))
-    if trained is None:
+    trained = trained_as(Path(model))
+    if trained is None or not trained.format:
         return
     try:
-        before = get_format(trained)
+        before = get_format(trained.format)
     except ConfigError:  # of another version of this program
         return
     if _dialect(before) != _dialect(get_format(asked)):
         warnings.warn(
-            f"{model} was trained in the prompt format {trained!r} and is asked in {asked!r}; give that "
-            "of its training, unless you mean to compare them",
+            f"{model} was trained in the prompt format {trained.format!r} and is asked in {asked!r}; give "
+            "that of its training, unless you mean to compare them",
             stacklevel=3,
         )
 
 
-def trained_format(model: Path) -> str | None:
-    """The prompt format of the training that wrote a model folder; None if that cannot be told."""
+def trained_as(model: Path) -> ModelSettings | None:
+    """How a model folder was trained to be asked: by its own file, else by its training's checkpoints.
+
+    Returns:
+        None if that cannot be told.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
     if not model.is_dir():
         return None
+    said = ModelSettings.read(model)
+    if said is not None:
+        return said
     folder = model.resolve().parent
-    for settings in (settings_of(folder), newest_settings(folder)):
-        found = (settings or {}).get("format")
-        if isinstance(found, str):
-            return found
-    return None
+    settings = settings_of(folder) or newest_settings(folder)
+    return ModelSettings.of_training(settings) if settings else None
 
 
 def newest_settings(folder: Path) -> dict[str, Any] | None:

@@ -121,7 +121,7 @@ class Run:
 
     Examples:
         gui-agent run "turn on wifi"
-        gui-agent run "turn on wifi" --model runs/mine/semi_online/model --recipe quickstart
+        gui-agent run "turn on wifi" --model runs/mine/semi_online/model
         gui-agent run "Switch dark mode on" --device android:emulator-5554 --model Qwen/Qwen2.5-VL-7B-Instruct
         gui-agent run "Find the opening hours" --device browser:https://example.org/ \
             --endpoint http://127.0.0.1:8000/v1 --model UI-S1-7B --time-limit-s 300

@@ -10,6 +10,7 @@ from typing import Literal
 
 from gui_agent.addresses import is_loopback, listen
 from gui_agent.cli.config import option
+from gui_agent.cli.model_check import trained_as
 from gui_agent.errors import ConfigError
 from gui_agent.policies.transformers_roles import RoleFolder
 from gui_agent.policy import Policy
@@ -84,10 +85,13 @@ class Serve:
 
         from gui_agent.policies.server import create_app
 
+        trained = trained_as(self.model)
         app = create_app(self.load_policy(), models=self.served_names(), api_key=api_key)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"serving {', '.join(self.served_names())} on http://{shown}:{port}/v1", flush=True)
+        if trained is not None and trained.format:
+            print(f"it was trained in the prompt format {trained.format}: ask it with --format", flush=True)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         server.run(sockets=[listener])
         return 0

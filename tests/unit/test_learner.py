@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from gui_agent.errors import ConfigError, DataError
+from gui_agent.model_settings import ModelSettings
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
 from gui_agent.policy import AgentRole, ImagePart, Message, Role, SampleKey, SamplingParams, TextPart
@@ -292,6 +293,11 @@ def test_roles_with_adapters_of_their_own_leave_each_other_alone(
     assert distance(weights(learner), weights(again)) == 0
     learner.export(tmp_path / "model")
     assert (tmp_path / "model" / "planner" / "adapter_model.safetensors").is_file()
+    taught = ModelSettings.read(tmp_path / "model")
+    assert taught is not None
+    assert taught.format == config.format
+    assert taught.max_completion_length == config.max_completion_length
+    assert ModelSettings.read(tmp_path / "checkpoint" / "model") == taught
 
 
 def test_rows_without_log_probabilities_are_refused(model_dir: Path, rows: list[Row]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gui_agent.cli.main import main
-from gui_agent.cli.model_check import check_model, trained_format, warn_of_another_format
+from gui_agent.cli.model_check import check_model, trained_as, warn_of_another_format
 from gui_agent.errors import ConfigError
+from gui_agent.model_settings import ModelSettings
 
 ONLINE = "train online --suite phone/quickstart --algorithm grpo --dry-run --model"
 
@@ -30,10 +31,20 @@ def training(folder: Path, *, prompt_format: str) -> Path:
 
 def test_a_model_is_known_by_the_format_of_its_newest_checkpoint(tmp_path: Path) -> None:
     model = training(tmp_path / "run", prompt_format="compact:snap_px=8")
-    assert trained_format(model) == "compact:snap_px=8"
-    assert trained_format(tmp_path / "run" / "checkpoint-2" / "model") == "mobile_use"
-    assert trained_format(tmp_path / "nowhere") is None
-    assert trained_format(Path("Qwen/Qwen2.5-VL-7B-Instruct")) is None
+    assert trained_as(model) == ModelSettings(format="compact:snap_px=8")
+    assert trained_as(tmp_path / "run" / "checkpoint-2" / "model") == ModelSettings(format="mobile_use")
+    assert trained_as(tmp_path / "nowhere") is None
+    assert trained_as(Path("Qwen/Qwen2.5-VL-7B-Instruct")) is None
+
+
+def test_a_model_that_says_it_itself_needs_no_checkpoint_beside_it(tmp_path: Path) -> None:
+    model = training(tmp_path / "run", prompt_format="mobile_use")
+    ModelSettings(format="compact:snap_px=8").write(model)
+    assert trained_as(model) == ModelSettings(format="compact:snap_px=8")
+    moved = model.rename(tmp_path / "moved")
+    assert trained_as(moved) == ModelSettings(format="compact:snap_px=8")
+    with pytest.warns(UserWarning, match="moved was trained in the prompt format 'compact:snap_px=8'"):
+        warn_of_another_format(str(moved), "ui_s1")
 
 
 def test_another_format_is_warned_of(tmp_path: Path) -> None:

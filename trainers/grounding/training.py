@@ -18,10 +18,12 @@ import torch
 from rich.progress import Progress
 
 from gui_agent.actions import Click
+from gui_agent.agent_spec import AgentKind
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.base import PromptFormat
 from gui_agent.formats.registry import get_format
+from gui_agent.model_settings import ModelSettings
 from gui_agent.observation import LabelledScreen
 from gui_agent.policies.transformers_loading import load_model
 from gui_agent.policies.transformers_model import VisionLanguageModel
@@ -94,6 +96,7 @@ def train_grounding(
             trainer.run(progress)
         model.network.save_pretrained(folder)
         model.processor.save_pretrained(folder)
+        ModelSettings(agent=AgentKind.FLAT, format=format_name).write(folder)
         if questions:
             accuracy = pointing_accuracy(
                 model, held_out, prompt_format, num_questions=questions, goal=config.goal, seed=config.seed
