@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from gui_agent.cli.config import option, plain
-from gui_agent.cli.docstrings import attribute_docs
-from gui_agent.cli.schema import schema_of, type_name
+from gui_agent.cli.config import option
+from gui_agent.cli.option_tables import list_console, option_facts, option_table
 from trainers.algorithms import ALGORITHMS, AlgorithmEntry, get_algorithm
-
-_WIDE: Final = 150
-"""Columns of a table that goes to a file or a pipe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +38,7 @@ class Algorithms:
 
     def run(self) -> int:
         """Print what is known."""
-        console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+        console = list_console()
         if self.name:
             shown = _details(self.name)
             print(json.dumps(shown, indent=2)) if self.json else _print_details(console, shown)
@@ -64,21 +59,8 @@ def _facts(entry: AlgorithmEntry) -> dict[str, Any]:
         "needs": [need.value for need in entry.needs],
         "use": entry.use,
         "paper": {"title": entry.paper.title, "arxiv": entry.paper.arxiv},
-        "options": {each["name"]: each["default"] for each in _options(entry)},
+        "options": {each["name"]: each["default"] for each in option_facts(entry.options)},
     }
-
-
-def _options(entry: AlgorithmEntry) -> list[dict[str, Any]]:
-    docs = attribute_docs(entry.options)
-    return [
-        {
-            "name": each.name,
-            "type": type_name(each.annotation),
-            "default": plain(each.default),
-            "help": docs.get(each.name, ""),
-        }
-        for each in schema_of(entry.options).options.values()
-    ]
 
 
 def _details(text: str) -> dict[str, Any]:
@@ -88,9 +70,7 @@ def _details(text: str) -> dict[str, Any]:
         ConfigError: there is no such algorithm or option.
     """
     chosen = get_algorithm(text)
-    options = [
-        {**each, "value": plain(getattr(chosen.options, each["name"]))} for each in _options(chosen.entry)
-    ]
+    options = option_facts(chosen.entry.options, chosen.options)
     return {"name": chosen.name, **_facts(chosen.entry), "options": options}
 
 
@@ -115,17 +95,4 @@ def _print_details(console: Console, shown: dict[str, Any]) -> None:
     if not shown["options"]:
         console.print("  options none")
         return
-    table = Table(box=SIMPLE)
-    table.add_column("option", no_wrap=True)
-    table.add_column("value", ratio=1)
-    table.add_column("type", ratio=1)
-    table.add_column("meaning", ratio=3)
-    for each in shown["options"]:
-        changed = "" if each["value"] == each["default"] else f" (default: {_word(each['default'])})"
-        kind = each["type"].strip("{}").replace(",", ", ")
-        table.add_row(each["name"], _word(each["value"]) + changed, kind, each["help"])
-    console.print(table)
-
-
-def _word(value: Any) -> str:
-    return "none" if value is None else str(value)
+    console.print(option_table(shown["options"]))

@@ -71,6 +71,14 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.train:Online",
         summary="reinforcement learning on live devices",
     ),
+    "suites": Entry(
+        target="gui_agent.cli.suites:Suites",
+        summary="list the suites of tasks, and the templates of one",
+    ),
+    "formats": Entry(
+        target="gui_agent.cli.formats:Formats",
+        summary="list the prompt formats of agents and planners, and their options",
+    ),
     "algorithms": Entry(
         target="gui_agent.cli.algorithms:Algorithms",
         summary="list the algorithms of step-level credit and their options",

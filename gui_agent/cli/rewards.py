@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -13,10 +12,12 @@ from rich.table import Table
 
 from gui_agent.cli.config import option, plain
 from gui_agent.cli.docstrings import attribute_docs
+from gui_agent.cli.option_tables import list_console
 from trainers.rewards import PARTS, REWARDS, RewardFn, get_reward
 
-_WIDE: Final = 150
-"""Columns of a table that goes to a file or a pipe."""
+_OPEN: Final = {"needs": None, "pays_steps": None}
+"""What `process` needs and judges, as long as nobody has said of which parts it is."""
+_OF_PARTS: Final = "parts of process, each an option with its weight; penalties get a negative one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Rewards:
     Examples:
         gui-agent rewards
         gui-agent rewards task
+        gui-agent rewards process
         gui-agent rewards process:outcome=1,progress=0.5,no_op=-0.1 --json
 
     Attributes:
@@ -41,7 +43,7 @@ class Rewards:
 
     def run(self) -> int:
         """Print what is known."""
-        console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+        console = list_console()
         if self.name:
             shown = _chosen(self.name)
             print(json.dumps(shown, indent=2)) if self.json else _print_chosen(console, shown)
@@ -49,7 +51,7 @@ class Rewards:
             print(json.dumps({"rewards": _rewards(), "parts": _parts()}, indent=2))
         else:
             console.print(_table(_rewards(), caption="gui-agent rewards NAME shows options"))
-            console.print(_table(_parts(), caption="parts of process; penalties get a negative weight"))
+            console.print(_table(_parts(), caption=_OF_PARTS))
         return 0
 
     def dry_run(self) -> int:
@@ -62,7 +64,7 @@ def _rewards() -> dict[str, dict[str, Any]]:
     return {
         name: {
             "summary": entry.summary,
-            **({"needs": None, "pays_steps": None} if name == "process" else _demands(get_reward(name))),
+            **(_OPEN if name == "process" else _demands(get_reward(name))),
             "source": entry.source,
         }
         for name, entry in REWARDS.items()
@@ -93,13 +95,15 @@ def _chosen(text: str) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such reward, part or option.
     """
-    reward, name = get_reward(text), text.partition(":")[0]
+    name, _, chosen = text.partition(":")
+    by_parts = name == "process" and not chosen  # without weights it is no reward yet, and can be described
+    demands = _OPEN if by_parts else _demands(get_reward(text))
     entry = REWARDS[name]
     docs = attribute_docs(type(entry.defaults))
     return {
         "name": text,
         "summary": entry.summary,
-        **_demands(reward),
+        **demands,
         "source": entry.source,
         "options": [
             {
@@ -109,6 +113,7 @@ def _chosen(text: str) -> dict[str, Any]:
             }
             for each in fields(entry.defaults)
         ],
+        **({"parts": _parts()} if by_parts else {}),
     }
 
 
@@ -136,6 +141,8 @@ def _print_chosen(console: Console, shown: dict[str, Any]) -> None:
     for each in shown["options"]:
         table.add_row(each["name"], "none" if each["default"] is None else str(each["default"]), each["help"])
     console.print(table)
+    if "parts" in shown:
+        console.print(_table(shown["parts"], caption=_OF_PARTS))
 
 
 def _judges(facts: dict[str, Any]) -> str:
