@@ -5,16 +5,20 @@ A row that cannot be used is a `RowProblem` that names file, line and remedy; al
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from gui_agent.device import Verdict
 from gui_agent.errors import DataError
 from gui_agent.observation import Screenshot
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 
 _COMMIT_EPISODES = 64
+_COMMIT_BYTES = 128 * 2**20
+"""Of pictures, which wait in memory for their commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,7 @@ class RowProblem:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.reason}"
+        return f"{self.file}:{self.line}: {self.reason}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +56,8 @@ class ConversionReport:
     Attributes:
         num_rows: rows read, blank lines not counted.
         num_episodes, num_steps: converted.
+        num_already_there: rows whose episode the store has from an earlier conversion.
+        verdicts: how many of the converted episodes succeeded, failed, or are unscored.
         num_screenshots: steps with their picture.
         num_missing_screenshots: steps whose picture was looked for and not found.
         num_without_size: steps whose screen size nobody states.
@@ -62,6 +68,8 @@ class ConversionReport:
     num_rows: int = 0
     num_episodes: int = 0
     num_steps: int = 0
+    num_already_there: int = 0
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
     num_screenshots: int = 0
     num_missing_screenshots: int = 0
     num_without_size: int = 0
@@ -75,6 +83,10 @@ class ConversionReport:
             f"{self.num_screenshots} steps with a screenshot, {self.num_missing_screenshots} screenshots not "
             f"found, {self.num_without_size} steps without a screen size",
         ]
+        if self.verdicts:
+            lines.append(", ".join(f"{count} {verdict.value}" for verdict, count in self.verdicts.items()))
+        if self.num_already_there:
+            lines.append(f"{self.num_already_there} rows are in the store already")
         return "\n".join([*lines, *(f"left out: {problem}" for problem in self.problems)])
 
 
@@ -127,12 +139,14 @@ def convert_to_store(
     """Append converted episodes in commits of a bounded size; returns how many there were."""
     count = 0
     batch: list[EpisodeRecord] = []
+    waiting_bytes = 0
     for record in records:
         batch.append(record)
         count += 1
-        if len(batch) >= commit_episodes:
+        waiting_bytes += sum(len(screenshot.data) for screenshot in record.screenshots.values())
+        if len(batch) >= commit_episodes or waiting_bytes >= _COMMIT_BYTES:
             store.append(batch)
-            batch = []
+            batch, waiting_bytes = [], 0
     store.append(batch)
     return count
 
@@ -142,6 +156,7 @@ def count_episode(report: ConversionReport, record: EpisodeRecord) -> EpisodeRec
     steps = record.trajectory.steps
     report.num_episodes += 1
     report.num_steps += len(steps)
+    report.verdicts[record.trajectory.outcome.verdict] += 1
     report.num_screenshots += sum(step.screenshot_sha256 is not None for step in steps)
     report.num_without_size += sum(step.width_px is None for step in steps)
     return record

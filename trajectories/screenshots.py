@@ -52,11 +52,15 @@ class ScreenshotFolder(Mapping[str, Screenshot]):
                 return file
         return None
 
+    def file_for(self, screenshot: Screenshot) -> Path:
+        """The file that a picture gets when it is added."""
+        return self._place(screenshot.sha256, _SUFFIXES[screenshot.media_type])
+
     def add(self, screenshot: Screenshot) -> bool:
         """Store a picture unless it is there; True if it was new."""
         if screenshot.sha256 in self:
             return False
-        file = self._place(screenshot.sha256, _SUFFIXES[screenshot.media_type])
+        file = self.file_for(screenshot)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_file(file, screenshot.data)
         return True

@@ -45,7 +45,11 @@ COMMANDS: Final[dict[str, Entry]] = {
     ),
     "data convert": Entry(
         target="gui_agent.cli.data:Convert",
-        summary="convert recorded data sets into a trajectory store",
+        summary="convert recordings, of data sets or your own, into a trajectory store",
+    ),
+    "data export": Entry(
+        target="gui_agent.cli.data_export:Export",
+        summary="write a trajectory store as JSON lines and pictures",
     ),
     "data subgoals": Entry(
         target="gui_agent.cli.subgoals:Subgoals",

@@ -184,10 +184,10 @@ def test_bad_rows_are_named_and_good_rows_kept(tmp_path: Path) -> None:
     assert (report.num_rows, report.num_episodes) == (10, 2)
     assert [problem.line for problem in report.problems] == list(bad)
     for problem in report.problems:
-        assert str(problem).startswith(f"{file}, line {problem.line}: ")
+        assert str(problem).startswith(f"{file}:{problem.line}: ")
         with pytest.raises(AssertionError, match=bad[problem.line][1]):
             raise AssertionError(problem.reason)
-    with pytest.raises(DataError, match=r"rows\.jsonl, line 2: not JSON"):
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: not JSON"):
         list(read_ui_s1(file, UiS1Options(on_problem="raise")))
 
 

@@ -1,8 +1,9 @@
-"""The example in docs/data.md makes a store that trainings take."""
+"""The examples in docs/data.md make a store that trainings take."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from gui_agent.actions import Click
+from gui_agent.actions import ACTION_TYPES, Click, action_type_name
 from gui_agent.cli.main import main
+from trajectories.json_episode import EPISODE_FIELDS, STEP_FIELDS
 from trajectories.store import TrajectoryStore
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
@@ -53,3 +55,31 @@ def test_its_steps_are_read_as_the_page_says(store: Path) -> None:
     steps = ds.dataset(sorted(store.glob("steps-*.parquet"))).to_table().to_pylist()
     assert len(steps) == 4
     assert all(step["episode_id"] == "groceries-0001" for step in steps)
+
+
+def test_the_example_in_json_lines_can_be_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (text,) = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    episode = json.loads(text)
+    file = tmp_path / "episodes.jsonl"
+    file.write_text(json.dumps(episode) + "\n")
+    for number, step in enumerate(episode["steps"]):
+        picture = tmp_path / step["screenshot"]
+        picture.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (1080, 2400), (40 * number, 90, 90)).save(picture)
+    store = tmp_path / "store"
+    assert main(f"data convert jsonl {file} --output {store} --on-damage raise".split()) == 0
+    assert "1 of 1 rows converted, 4 steps" in capsys.readouterr().out
+    (found,) = TrajectoryStore.open(store)
+    assert found.steps[0].executed == Click(x=540, y=1900)
+    line = f"train semi-online --data {store} --model M --on-damage raise --dry-run"
+    assert main(line.split()) == 0
+    assert "would train M on 1 trajectories" in capsys.readouterr().out
+
+
+def test_the_fields_and_actions_of_json_lines_are_all_listed() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    section = page[page.index("### JSON lines") : page.index("### From Python")]
+    names = set(re.findall(r"`([a-z_]+)`", section))
+    assert names >= {*EPISODE_FIELDS, *STEP_FIELDS, *map(action_type_name, ACTION_TYPES)}
