@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gui_agent.agent_spec import AgentFor, AgentKind, AgentSpec
 from gui_agent.cli.model_check import check_model, warn_of_another_format
@@ -43,8 +43,9 @@ class AgentOptions:
         temperature: of sampling; 0 takes the most likely token.
         max_completion_length: tokens of one response.
         max_batch_size: rows computed at once by a local model.
-        device: where a local model lives, such as cpu or cuda:0.
-        dtype: float32, bfloat16 or float16.
+        device: where a local model lives, such as cpu or cuda:0; empty takes a GPU if there is one.
+        dtype: float32, bfloat16 or float16; auto is bfloat16 on CUDA devices that compute in it, else
+            float32.
     """
 
     kind: AgentKind = AgentKind.FLAT
@@ -59,8 +60,8 @@ class AgentOptions:
     temperature: float = 0.0
     max_completion_length: int = 512
     max_batch_size: int = 64
-    device: str = "cpu"
-    dtype: str = "float32"
+    device: str = ""
+    dtype: str = "auto"
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -92,6 +93,19 @@ class AgentOptions:
         planner = self.planner_source  # a name that is none is told here
         if planner is not None and not planner.endpoint:
             check_model(planner.model)
+
+    def placed(self) -> AgentOptions:
+        """The same options, with the device and dtype that a local model gets on this computer.
+
+        Raises:
+            ConfigError: it has no such device.
+        """
+        if self.endpoint:
+            return self
+        from gui_agent.policies.transformers_placement import place
+
+        found = place(self.device, self.dtype)
+        return replace(self, device=found.device, dtype=found.dtype)
 
     @property
     def params(self) -> SamplingParams:

@@ -140,7 +140,11 @@ def _gpus() -> dict[str, Any] | None:
         torch = importlib.import_module("torch")
     except (ImportError, OSError) as error:  # a library that torch needs is missing
         return {"error": f"torch does not load: {error}"}
+    from gui_agent.policies.transformers_placement import AUTO, place
+
+    default = place("", AUTO)
     return {
+        "models_run_on": f"{default.device} in {default.dtype}",
         "cuda": torch.version.cuda,
         "bf16": bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported()),
         "mps": bool(torch.backends.mps.is_available()),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,8 @@ class EvalRun:
             --agent.model UI-S1-7B --matcher distance_only --output-dir runs/eval
         gui-agent eval run --data runs/held_out --agent.model runs/quickstart/semi_online/model \\
             --horizon --history-error-rate 0 0.25 0.5
-        gui-agent eval run --suite phone/long --data runs/held_out --agent.model runs/joint/model \\
-            --oracle planner actor --output-dir runs/blame
+        gui-agent eval run --suite phone/long --data runs/held_out --agent hierarchical \\
+            --agent.model runs/joint/model --oracle planner actor --output-dir runs/blame
 
     Attributes:
         agent: the model to score.
@@ -134,7 +134,7 @@ class EvalRun:
 
     def run(self) -> int:
         """Evaluate, print a table and write eval.json."""
-        report = asyncio.run(self.evaluate())
+        report = asyncio.run(replace(self, agent=self.agent.placed()).evaluate())
         _print(report)
         return 0
 

@@ -12,18 +12,21 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from filelock import FileLock, Timeout
 
+from gui_agent.cli.agents import AgentOptions
+from gui_agent.cli.commands import Command
 from gui_agent.cli.config import load_command, to_yaml
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.errors import ConfigError, GuiAgentError
 from trainers.checkpoint import Checkpoints, load_state
+from trainers.grounding.config import GroundingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ class Experiment:
     ) -> Stage:
         folder = self.folder(name)
         wanted = {"seed": self.seed, folder_option: folder, **settings}
-        built = load_command(command, recipe=self.recipe, overrides=wanted)
+        built = computed_alike(load_command(command, recipe=self.recipe, overrides=wanted))
         fingerprint = _fingerprint(to_yaml(command, built), str(self.root), after)
         record = _read_record(folder)
         if record is None and folder.exists():
@@ -160,6 +163,22 @@ class Experiment:
             yield
         finally:
             lock.release()
+
+
+def computed_alike(command: Command) -> Command:
+    """A stage as it is computed on every machine: what is given no device on the CPU, and in float32.
+
+    Its fingerprint and its figures then say the same wherever they were made. Trainings of a warm start or
+    a method are left alone: accelerate gives them their device, and their settings their number format.
+    """
+    if isinstance(command, GroundingConfig):
+        return cast("Command", replace(command, device=command.device or "cpu"))
+    agent = getattr(command, "agent", None)
+    if not isinstance(agent, AgentOptions):
+        return command
+    dtype = "float32" if agent.dtype == "auto" else agent.dtype
+    placed = replace(agent, device=agent.device or "cpu", dtype=dtype)
+    return cast("Command", replace(cast("Any", command), agent=placed))
 
 
 def _cpu_s_of_newest_checkpoint(folder: Path) -> float:

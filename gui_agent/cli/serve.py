@@ -30,8 +30,9 @@ class Serve:
         name: name of the model in requests; the folder's name when empty.
         host: address to listen on.
         port: port to listen on; 0 takes any that is free.
-        device: where the weights live, such as cpu or cuda:0.
-        dtype: number format of the weights.
+        device: where the weights live, such as cpu or cuda:0; empty takes a GPU if there is one.
+        dtype: number format of the weights; auto is bfloat16 on CUDA devices that compute in it, else
+            float32.
         max_batch_rows: samples computed at a time.
         api_key_env: environment variable that holds the key which requests must bring.
 
@@ -45,8 +46,8 @@ class Serve:
     name: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
-    device: str = "cpu"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = ""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_batch_rows: int = 64
     api_key_env: str = ""
 
@@ -84,14 +85,16 @@ class Serve:
         import uvicorn
 
         from gui_agent.policies.server import create_app
+        from gui_agent.policies.transformers_placement import place
 
-        trained = trained_as(self.model)
+        trained, placement = trained_as(self.model), place(self.device, self.dtype)
         app = create_app(self.load_policy(), models=self.served_names(), api_key=api_key)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"serving {', '.join(self.served_names())} on http://{shown}:{port}/v1", flush=True)
+        print(f"computed on {placement.device} in {placement.dtype}", flush=True)
         if trained is not None and trained.format:
-            print(f"it was trained in the prompt format {trained.format}: ask it with --format", flush=True)
+            print(f"trained in the prompt format {trained.format}: ask it with --format", flush=True)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         server.run(sockets=[listener])
         return 0

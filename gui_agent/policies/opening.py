@@ -24,8 +24,8 @@ class PolicySource:
         image_factor: the endpoint's model sees pictures resized to multiples of this; 0 takes what the
             endpoint says.
         max_batch_size: rows computed at once by a local model.
-        device: where a local model lives.
-        dtype: of a local model's weights.
+        device: where a local model lives; empty takes the best that is there.
+        dtype: of a local model's weights; auto is bfloat16 on CUDA devices that compute in it, else float32.
     """
 
     model: str
@@ -33,8 +33,8 @@ class PolicySource:
     api_key_env: str = ""
     image_factor: int = 0
     max_batch_size: int = 64
-    device: str = "cpu"
-    dtype: str = "float32"
+    device: str = ""
+    dtype: str = "auto"
 
     @classmethod
     def named(
@@ -43,8 +43,8 @@ class PolicySource:
         *,
         api_key_env: str = "",
         max_batch_size: int = 64,
-        device: str = "cpu",
-        dtype: str = "float32",
+        device: str = "",
+        dtype: str = "auto",
     ) -> Self:
         """A source in one word: a folder, a hub name, or `http://host:port/v1#model`.
 

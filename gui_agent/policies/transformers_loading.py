@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
@@ -15,12 +14,12 @@ from gui_agent.errors import ConfigError
 from gui_agent.policies.checkpoint_folder import check_checkpoint
 from gui_agent.policies.transformers_images import PROCESSOR_CLASSES
 from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_placement import DTYPES, place
 from gui_agent.policies.transformers_roles import RoleFolder
 from gui_agent.policy import ImageBudget
 
 DEFAULT_ADAPTER: Final = "default"
 _LINEAR_LAYERS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +104,8 @@ def load_model(
     Args:
         path: a folder in Hugging Face format, or a name on the hub; or a folder with the adapters of roles,
             which are then loaded onto the base that it names.
-        dtype: `float32`, `bfloat16` or `float16`.
-        device: where the weights live, such as `cpu` or `cuda:0`.
+        dtype: `float32`, `bfloat16` or `float16`, or `auto`; see `place`.
+        device: where the weights live, such as `cpu` or `cuda:0`; empty takes the best that is there.
         lora: attach fresh adapters of this shape and freeze everything else; a folder with adapters of its
             own keeps those.
         adapters: names of the adapters to attach, one per role if the roles have their own.
@@ -137,16 +136,14 @@ def load_model(
             load_adapter(base, folder, adapter=name)
             _check_rank(base, name, lora)
         return base
-    if dtype not in _DTYPES:
-        raise ConfigError(f"dtype is {dtype!r}; expected one of {', '.join(_DTYPES)}")
-    _check_device(device)
+    placement = place(device, dtype)
     config = load_config(path)
     processor = load_processor(path)
     try:
         model, found = AutoModelForImageTextToText.from_pretrained(
             path,
             config=config,
-            dtype=_DTYPES[dtype],
+            dtype=DTYPES[placement.dtype],
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="sdpa",  # takes the masks of packed trees
@@ -163,7 +160,7 @@ def load_model(
             f"{path}: {len(missing)} weights are missing, such as {missing[0]}, and would be random numbers; "
             "get the checkpoint again"
         )
-    model.to(device)
+    model.to(placement.device)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     peft_model = None
@@ -255,19 +252,6 @@ def _check_rank(model: VisionLanguageModel, adapter: str, lora: LoraSettings | N
         raise ConfigError(
             f"lora_rank is {lora.rank}, but the adapter {adapter!r} of this model has rank {rank}; leave "
             "lora_rank at 0 to go on training it, or start from the base"
-        )
-
-
-def _check_device(device: str) -> None:
-    """A device that torch knows and this computer has."""
-    try:
-        wanted = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"device is {device!r}; expected cpu, cuda, cuda:0 or mps") from error
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu, or "
-            "install a driver and a torch that fit (gui-agent env says what is there)"
         )
 
 

@@ -74,8 +74,8 @@ class GroundingConfig:
         weight_decay: of matrices; vectors have none.
         warmup_steps: steps over which each stage's rate rises.
         max_grad_norm: gradients are clipped to this norm.
-        dtype: of the weights.
-        device: where to train.
+        dtype: of the weights; auto is bfloat16 on CUDA devices that compute in it, else float32.
+        device: where to train, such as cpu or cuda:0; empty takes a GPU if there is one.
         seed: decides the order of screens and questions.
         log_every: steps between two lines of metrics.
         num_eval_questions: questions about held-out screens that the trained model is tested with.
@@ -95,7 +95,7 @@ class GroundingConfig:
     warmup_steps: int = 40
     max_grad_norm: float = 1.0
     dtype: str = "float32"
-    device: str = "cpu"
+    device: str = ""
     seed: int = 0
     log_every: int = 25
     num_eval_questions: int = 200
