@@ -81,7 +81,8 @@ def _check_foresight(config: RLConfig, options: ForesightOptions, *, online: boo
             stacklevel=4,
         )
     for name in ("filter_solve_rate", "solved_reward", "replay_successes", "scale_informative"):
-        if getattr(config, name):
+        value = getattr(config, name)
+        if value is not None and value is not False:  # a solved_reward of 0 is one
             raise ConfigError(
                 f"{name} compares whole episodes of one task, and foresight plays one of each; leave it out"
             )

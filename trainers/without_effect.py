@@ -1,4 +1,4 @@
-"""Which settings of a training change nothing beside the others: said, never passed over."""
+"""Which settings of a training change nothing beside the others, or not what they seem to: always said."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from trainers.sft_config import SFTConfig
 
 
 def warn_without_effect(config: LearnerConfig) -> None:
-    """Warn of every setting that was chosen and changes nothing."""
+    """Warn of every setting that was chosen and changes nothing, or does what few will want."""
     for words in settings_without_effect(config):
         warnings.warn(words, stacklevel=2)
 
 
 def settings_without_effect(config: LearnerConfig) -> list[str]:
-    """A sentence for each setting that differs from its default and changes nothing beside the others."""
-    found = [*_of_weights(config)]
+    """A sentence for each setting that is not its default and changes nothing, or misleads, beside others."""
+    found = [*_of_weights(config), *_of_warmup(config)]
     if isinstance(config, RLConfig):
-        found += [*_of_groups(config), *_of_methods(config)]
+        found += [*_of_groups(config), *_of_methods(config), *_of_temperature(config)]
     if isinstance(config, SemiOnlineConfig):
         found += _of_patches(config)
     if isinstance(config, OnlineConfig):
@@ -45,6 +45,24 @@ def _of_weights(config: LearnerConfig) -> Iterator[str]:
         for name in ("subgoals", "patch_subgoal"):
             if _is_chosen(config, name):
                 yield _no_effect(config, name, "on a flat agent, which has no planner")
+
+
+def _of_warmup(config: LearnerConfig) -> Iterator[str]:
+    if 0 < config.max_steps < config.warmup_steps:
+        highest = config.learning_rate * config.max_steps / config.warmup_steps
+        yield (
+            f"learning_rate={config.learning_rate:g} is never reached: warmup_steps={config.warmup_steps} is "
+            f"more than max_steps={config.max_steps}, so that it rises to {highest:.3g} at most; lower "
+            "warmup_steps"
+        )
+
+
+def _of_temperature(config: RLConfig) -> Iterator[str]:
+    if config.temperature != 1:
+        yield (
+            f"temperature={config.temperature:g} trains off policy: to the loss samples were drawn at 1, and "
+            "nothing corrects for the difference; set temperature to 1 unless that is meant"
+        )
 
 
 def _of_groups(config: RLConfig) -> Iterator[str]:

@@ -123,9 +123,9 @@ class Run:
         gui-agent run "turn on wifi"
         gui-agent run "turn on wifi" --model runs/mine/semi_online/model
         gui-agent run "Switch dark mode on" --device android:emulator-5554 --model Qwen/Qwen2.5-VL-7B-Instruct
-        gui-agent run "Find the opening hours" --device browser:https://example.org/ \
+        gui-agent run "Find the opening hours" --device browser:https://example.org/ \\
             --endpoint http://127.0.0.1:8000/v1 --model UI-S1-7B --time-limit-s 300
-        gui-agent run "Log in as {USER} with {PASSWORD}" --device browser:https://example.org/ --model m \
+        gui-agent run "Log in as {USER} with {PASSWORD}" --device browser:https://example.org/ --model m \\
             --endpoint http://127.0.0.1:8000/v1 --secret USER=SITE_USER PASSWORD=SITE_PASSWORD --deny purchase
         gui-agent run --task phone/quickstart:set_alarm:1000000 --expert
 

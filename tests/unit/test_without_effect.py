@@ -58,9 +58,28 @@ def test_a_setting_without_effect_is_named(
 
 
 @pytest.mark.parametrize(
+    ("config", "settings", "words"),
+    [
+        (SFTConfig(learning_rate=1e-3), {"warmup_steps": 20, "max_steps": 10}, r"rises to 0\.0005 at most"),
+        (REPLAY, {"warmup_steps": 20, "max_steps": 19}, "warmup_steps=20 is more than max_steps=19"),
+        (REPLAY, {"temperature": 0.7}, r"temperature=0\.7 trains off policy"),
+        (ONLINE, {"temperature": 1.2}, r"temperature=1\.2 trains off policy"),
+    ],
+)
+def test_a_setting_that_does_what_few_will_want_is_named(
+    config: LearnerConfig, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.warns(UserWarning, match=words) as told:
+        warn_without_effect(dataclasses.replace(config, **settings))
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
     ("config", "settings"),
     [
         (ONLINE, {}),
+        (REPLAY, {"warmup_steps": 20, "max_steps": 20}),  # which the last step reaches
+        (REPLAY, {"warmup_steps": 20}),
         (ONLINE, {"scale_informative": True, "replay_successes": True}),
         (ONLINE, {"solved_reward": 0.5, "filter_solve_rate": (0.0, 1.0)}),
         (ONLINE, {"compat": Compat.RELEASE}),
