@@ -11,12 +11,21 @@ OnDamage = Literal["raise", "skip"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """Something in a store that cannot be read, and what to do about it."""
+    """Something in a store that cannot be read, and what to do about it.
+
+    Attributes:
+        file: where it is.
+        message: what it is.
+        row: of the file, from 0; None for the file as a whole.
+        episode_id: what cannot be read with it.
+        newer_schema: it is whole, but a newer program wrote it.
+    """
 
     file: str
     message: str
     row: int | None = None
     episode_id: str | None = None
+    newer_schema: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

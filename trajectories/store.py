@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gui_agent.device import Outcome
-from gui_agent.errors import DataError
+from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.observation import Screenshot
 from trajectories.damage import Damage, OnDamage, StoreReport
 from trajectories.records import SCHEMA_VERSION, EpisodeRecord, Trajectory
@@ -409,7 +409,8 @@ class TrajectoryStore:
     ) -> None:
         if self._on_damage == "raise":
             raise error
-        damage = Damage(file=file, message=str(error), row=row, episode_id=episode_id)
+        newer = isinstance(error, SchemaVersionError)
+        damage = Damage(file=file, message=str(error), row=row, episode_id=episode_id, newer_schema=newer)
         if damage not in self.damage:
             self.damage.append(damage)
 

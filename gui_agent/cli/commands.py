@@ -51,6 +51,14 @@ COMMANDS: Final[dict[str, Entry]] = {
         target="gui_agent.cli.data_export:Export",
         summary="write a trajectory store as JSON lines and pictures",
     ),
+    "data validate": Entry(
+        target="gui_agent.cli.data_validate:Validate",
+        summary="check a trajectory store: files, pictures, points, actions",
+    ),
+    "data stats": Entry(
+        target="gui_agent.cli.data_stats:Stats",
+        summary="count what a trajectory store holds",
+    ),
     "data subgoals": Entry(
         target="gui_agent.cli.subgoals:Subgoals",
         summary="write an instruction to every step of recorded trajectories",
