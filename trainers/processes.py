@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator, DistributedType, PartialState
 
 from gui_agent.errors import ConfigError
 from trainers.config import LearnerConfig
@@ -26,6 +26,14 @@ def build_accelerator(config: LearnerConfig) -> Accelerator:
             "weights here, so launch with --multi_gpu or --cpu, and use lora_rank where memory is short"
         )
     return accelerator
+
+
+def this_process() -> PartialState:
+    """Which of the processes of a training this is (`process_index`, `num_processes`, `is_main_process`).
+
+    Call it after `build_accelerator`, which says what they talk over.
+    """
+    return PartialState()
 
 
 def total(values: torch.Tensor, accelerator: Accelerator) -> torch.Tensor:

@@ -63,6 +63,42 @@ def source_for(devices: str, suite: TaskSource) -> DeviceSource:
     return FactorySource(world, resolve_devices(devices, suite))
 
 
+def share_of(devices: str, *, rank: int, num_processes: int) -> str:
+    """What one of several processes opens, so that no phone is used by two of them.
+
+    Virtual phones and browsers are opened by each; phones that are named are dealt out in turn.
+
+    Args:
+        devices: as for `farm_for`.
+        rank: of the process, from 0.
+        num_processes: that share the devices; with 1 the name stays as it is.
+
+    Raises:
+        ConfigError: nobody can say which of the devices are whose, or there are fewer than processes.
+    """
+    world, _, which = devices.removeprefix(RAY_PREFIX).partition(":")
+    if num_processes == 1 or world not in _USED_BY_ONE:
+        return devices
+    serials = [serial.strip() for serial in which.split(",") if serial.strip()]
+    one_process = "or start one process, whose episodes use all devices side by side"
+    if devices.startswith(RAY_PREFIX) or world != "android" or serials in ([], ["all"]):
+        raise ConfigError(
+            f"devices {devices!r}: {num_processes} processes would open the same ones; name phones, at least "
+            f"one for each process (android:SERIAL,SERIAL), {one_process}"
+        )
+    if len(serials) < num_processes:
+        raise ConfigError(
+            f"devices {devices!r}: {num_processes} processes would share {len(serials)} phones, and each "
+            f"needs one of its own; name at least {num_processes}, {one_process}"
+        )
+    return f"{world}:{','.join(serials[rank::num_processes])}"
+
+
+def is_used_by_one(devices: str) -> bool:
+    """Whether devices of that name are there once, however many processes open them."""
+    return devices.removeprefix(RAY_PREFIX).partition(":")[0] in _USED_BY_ONE
+
+
 # What is imported inside: other worlds need neither adb nor Ray.
 
 
@@ -126,6 +162,9 @@ _BEHIND_ADB: Final[dict[str, Callable[[str, str, TaskSource], DeviceSource]]] = 
     "adb-phone": _adb_phones,
     "avd": _avds,
 }
+
+_USED_BY_ONE: Final = ("android", "avd")
+"""Phones that exist once, and emulators on ports that are taken once."""
 
 RAY_PREFIX: Final = "ray+"
 """In front of devices that are on the computers of a Ray cluster."""

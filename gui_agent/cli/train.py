@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devices.farm.opening import is_used_by_one, share_of
 from devices.farm.status import STATUS_FILE
 from devices.registry import draw_labelled_screens, resolve_suite
 from eval.live import LiveScore, evaluation_tasks, live_score, training_tasks
 from gui_agent.agent_spec import AgentSpec
 from gui_agent.cli.agents import lock_step_devices
-from gui_agent.cli.devices import answer_at_once, check_devices, open_devices
+from gui_agent.cli.devices import answer_at_once, check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.model_check import check_model, warn_of_another_format
 from gui_agent.coordinates import ScreenGeometry
@@ -256,7 +257,19 @@ class LiveHook:
         )
 
     def __call__(self, policy: TransformersPolicy) -> Callable[[int], Awaitable[dict[str, Any]]]:
-        """The function that the training loop calls with its number of updates."""
+        """The function that the training loop calls with its number of updates; every process calls it.
+
+        Raises:
+            ConfigError: several processes would evaluate on the same phones.
+        """
+        from trainers.processes import this_process
+
+        devices, number = default_devices(self.suite), this_process().num_processes
+        if number > 1 and is_used_by_one(devices):
+            raise ConfigError(
+                f"eval_suite={self.suite} runs on {devices}, which {number} processes would use at once; set "
+                "eval_steps to 0 and score checkpoints with gui-agent eval run, or train with one process"
+            )
 
         async def evaluate(update: int) -> dict[str, Any]:
             score = await self._score(policy)
@@ -282,6 +295,10 @@ class LiveHook:
 
 
 def _finish(result: TrainResult, output_dir: Path) -> int:
+    from trainers.processes import this_process
+
+    if not this_process().is_main_process:
+        return 0
     skipped = result.recordings_skipped
     left_out = f"{skipped} damaged recordings or files were left out; " if skipped else ""
     print(
@@ -352,7 +369,8 @@ class Online(OnlineConfig):
     Attributes:
         devices: where episodes run, such as phone:16, browser:4, android:all, adb-phone:4, avd:NAME:4
             (unverified: not tried with a real emulator), or any of these on a Ray cluster: ray+phone:4. By
-            default phone:64, or browser:2 for web pages. See docs/devices.md.
+            default phone:64, or browser:2 for web pages. Of several processes each opens as many; phones that
+            are named (android:SERIAL,SERIAL) are dealt out among them. See docs/devices.md.
         eval_suite: every `eval_steps` updates, live success on held-out instances of this suite joins the
             metrics; empty measures nothing.
         eval_episodes_per_template: instances of every template for that.
@@ -385,13 +403,21 @@ class Online(OnlineConfig):
 
     async def _run(self) -> TrainResult:
         from trainers.online import train_online
+        from trainers.processes import build_accelerator, this_process
 
         _check_start(self)
+        build_accelerator(self)  # before devices are opened: it knows how many processes there are
+        process = this_process()
         make_folder(self.output_dir, "output_dir")
         suite = resolve_suite(self.suite)
         hook = LiveHook.of(self, self.eval_suite, self.eval_episodes_per_template)
         in_step = self.deterministic and answer_at_once(self.devices, self.suite)
         config = replace(self, deterministic=in_step)
-        status = self.output_dir / STATUS_FILE
-        async with open_devices(self.devices, suite, status_path=status) as factory:
+        devices = share_of(
+            self.devices or default_devices(self.suite),
+            rank=process.process_index,
+            num_processes=process.num_processes,
+        )
+        status = self.output_dir / STATUS_FILE if process.is_main_process else None
+        async with open_devices(devices, suite, status_path=status) as factory:
             return await train_online(config, tasks=self._tasks(suite), devices=factory, evaluator_for=hook)

@@ -22,9 +22,23 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a model and two recordings are."""
     folder = tmp_path_factory.mktemp("accelerate")
     prepare(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> dict[str, Path]:
+    main(folder, folder / "one")
+    done = launch([__file__, str(folder), str(folder / "two")])
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name: folder / name for name in ("one", "two")}
+
+
+def launch(program: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program in two processes."""
     # `--multi_gpu` chooses the launcher that starts every process itself; the variable moves them to the CPU
     # and gloo. (`--cpu` starts one process and leaves the others to MPI.)
     environment = os.environ | {
@@ -33,19 +47,36 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    main(folder, folder / "one")
     launcher = [
         sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--multi_gpu",
         "--num_machines", "1", "--num_processes", "2", "--mixed_precision", "no", "--dynamo_backend", "no",
         "--main_process_ip", "127.0.0.1", "--main_process_port", str(port),
     ]  # fmt: skip
-    done = subprocess.run(
-        [*launcher, __file__, str(folder), str(folder / "two")],
+    return subprocess.run(
+        [*launcher, *program],
         env=environment, capture_output=True, text=True, timeout=300, check=False,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
+
+
+def test_devices_are_opened_by_each_process_and_the_last_line_is_printed_once(
+    folder: Path, tmp_path: Path
+) -> None:
+    from trainers.metrics import read_metrics
+    from trajectories.store import TrajectoryStore
+
+    command = [
+        "-m", "gui_agent.cli.main", "train", "online", "--suite", "phone/quickstart", "--format", "compact",
+        "--algorithm", "grpo", "--model", str(folder / "model"), "--device", "cpu",
+        "--num-generations", "2", "--groups-per-update", "2", "--max-updates", "1", "--filter-std", "-1",
+        "--max-completion-length", "2", "--output-dir", str(tmp_path / "run"),
+    ]  # fmt: skip
+    done = launch([*command, "--devices", "phone:2"])
     assert done.returncode == 0, done.stdout + done.stderr
-    return {name: folder / name for name in ("one", "two")}
+    assert done.stdout.count(f"model in {tmp_path / 'run/model'}") == 1
+    (line,) = read_metrics(tmp_path / "run/metrics.jsonl")
+    assert line["online/episodes"] == len(TrajectoryStore.open(tmp_path / "run/trajectories")) == 4
+    assert len(json.loads((tmp_path / "run/farm.json").read_text())["devices"]) == 2
 
 
 def test_loss_and_metrics_are_equal(results: dict[str, Path]) -> None:

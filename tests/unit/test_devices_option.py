@@ -10,7 +10,7 @@ import pytest
 
 from devices.farm.android import AndroidSource
 from devices.farm.in_process import FactorySource
-from devices.farm.opening import source_for
+from devices.farm.opening import share_of, source_for
 from devices.farm.phones import AdbPhoneSource
 from devices.phone.suites import phone_suite
 from gui_agent.cli.devices import answer_at_once
@@ -45,6 +45,35 @@ async def test_a_name_becomes_a_source_with_the_screens_of_its_suite() -> None:
     assert isinstance(over_adb, AdbPhoneSource)
     assert over_adb.phones.settings.display == suite.display
     assert over_adb.phones.settings.num_phones == 2
+
+
+@pytest.mark.parametrize(
+    ("devices", "shares"),
+    [
+        ("phone:8", ["phone:8", "phone:8"]),
+        ("browser:2", ["browser:2", "browser:2"]),
+        ("ray+phone:8", ["ray+phone:8", "ray+phone:8"]),
+        ("adb-phone:4", ["adb-phone:4", "adb-phone:4"]),
+        ("android:A,B", ["android:A", "android:B"]),
+        (
+            "android:192.168.0.2:5555, emulator-5554,C",
+            ["android:192.168.0.2:5555,C", "android:emulator-5554"],
+        ),
+    ],
+)
+def test_no_phone_belongs_to_two_processes(devices: str, shares: list[str]) -> None:
+    assert [share_of(devices, rank=rank, num_processes=2) for rank in (0, 1)] == shares
+    assert share_of(devices, rank=0, num_processes=1) == devices
+
+
+@pytest.mark.parametrize(
+    "devices", ["android", "android:all", "avd:Pixel_6:4", "ray+android:A,B", "android:A"]
+)
+def test_devices_that_cannot_be_dealt_out_are_refused_and_one_process_may_have_them(devices: str) -> None:
+    for rank in (0, 1):  # alike, so that no process goes on and waits for the other
+        with pytest.raises(ConfigError, match=r"2 processes .* start one process"):
+            share_of(devices, rank=rank, num_processes=2)
+    assert share_of(devices, rank=0, num_processes=1) == devices
 
 
 @pytest.mark.parametrize("devices", ["phone:0", "adb-phone:0", "adb-phone:two", "tablet:2", "ray+tablet:2"])
