@@ -150,15 +150,16 @@ def test_wrong_combinations_are_refused(
     warm: Path, base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate = f"eval run --suite {SUITE} --format {COMPACT} --output-dir {tmp_path}/e"
+    flat = f"{evaluate} --agent.model {warm} --agent flat"
     planning = f"{evaluate} --agent hierarchical --agent.model {base}"
     train = f"train sft --data {data} --format {COMPACT} --device cpu --output-dir {tmp_path}/t"
     wrong = {
-        f"{evaluate} --agent.model {warm}": "say --agent hierarchical",
-        f"{evaluate} --agent.model {warm} --planner x": "planner is set, but a flat agent has none",
+        flat: "say --agent hierarchical",
+        f"{flat} --planner x": "planner is set, but a flat agent has none",
         f"{evaluate} --agent.model {warm} --agent hierarchicall": "did you mean 'hierarchical'",
         f"{planning} --planner-format hiagent --dry-run": "did you mean 'hi_agent'",
         f"{planning} --planner http://127.0.0.1:9/v1": "behind it",
-        f"{train} --model {warm}": "train it with --agent hierarchical",
+        f"{train} --model {warm} --agent flat": "train it with --agent hierarchical",
         f"{train} --model {base} --agent hierarchical --freeze-planner": "share all weights",
     }
     for command, words in wrong.items():

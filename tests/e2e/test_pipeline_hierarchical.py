@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2.utils import htmlsafe_json_dumps
 
 from gui_agent.agent import CandidateKind
 from gui_agent.cli.main import main
@@ -53,4 +53,4 @@ def test_subgoals_stand_in_the_report(tmp_path: Path) -> None:
     html = (run / "report.html").read_text(encoding="utf-8")
     executed = [step.subgoal for trunk in trunks for step in trunk.steps if step.subgoal]
     assert executed
-    assert all(json.dumps(subgoal)[1:-1] in html for subgoal in executed)
+    assert all(str(htmlsafe_json_dumps(subgoal))[1:-1] in html for subgoal in executed)
