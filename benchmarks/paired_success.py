@@ -5,13 +5,15 @@
 EVAL is the output folder of `gui-agent eval run`. The first before belongs to the first after, and so on:
 one pair for each seed, say. Printed are each pair and all together: success with Wilson's 95 % interval,
 instances gained and lost, the p-value of McNemar's exact test, and the change with a bootstrap interval over
-instances.
+instances. All stored episodes count; where an evaluation left some out, because a training had drawn
+instances that begin like theirs, this says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +32,9 @@ def main() -> None:
     parser.add_argument("--after", type=Path, nargs="+", required=True)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    for folder in (*options.before, *options.after):
+        if seen := json.loads((folder / "eval.json").read_text(encoding="utf-8"))["live"]["seen_in_training"]:
+            print(f"{folder}: counts {seen} instances that a training has seen", file=sys.stderr)
     if len(options.before) != len(options.after):
         parser.error(f"{len(options.before)} evaluations before, {len(options.after)} after; give as many")
     pairs = [
