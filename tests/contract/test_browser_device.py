@@ -210,6 +210,7 @@ async def test_widgets_have_names_and_boxes_that_a_click_reaches(
 
 
 async def test_a_page_that_hangs_meets_the_deadline_and_is_replaced(chromium: Path, site: SiteTask) -> None:
+    # The page never answers again, however long the deadline; opening it must not meet it on a busy machine.
     settings = BrowserSettings(width_px=200, height_px=160, timeout_s=2.0)
     async with BrowserFactory(1, settings=settings) as pages, pages.lease() as device:
         await device.reset(site)

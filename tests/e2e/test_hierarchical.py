@@ -146,6 +146,14 @@ def test_evaluation_and_collection_take_a_hierarchical_agent(
     assert both_roles_were_recorded(episodes(own))
 
 
+def test_a_trained_pair_is_asked_as_what_it_is_without_a_word(warm: Path, tmp_path: Path) -> None:
+    run("eval", "run", "--agent.model", warm, "--max-completion-length", 3, "--suite", SUITE,
+        "--episodes-per-template", 1, "--output-dir", tmp_path / "eval")  # fmt: skip
+    asked = json.loads((tmp_path / "eval" / "eval.json").read_text())["config"]["agent"]
+    assert (asked["kind"], asked["format"]) == ("hierarchical", COMPACT)
+    assert both_roles_were_recorded(episodes(tmp_path / "eval" / "episodes"))
+
+
 def test_wrong_combinations_are_refused(
     warm: Path, base: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
