@@ -30,7 +30,7 @@ class PlannerHistory(StrEnum):
     """Whose words a planner remembers a step by."""
 
     ACTED = "acted"
-    """The actor's: what was done."""
+    """The actor's: what was done, or could not be read as an action."""
     PLANNED = "planned"
     """Its own: what it asked for."""
 

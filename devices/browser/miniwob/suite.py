@@ -91,7 +91,7 @@ MULTI_STEP: Final = (
     "enter-text",
     "use-spinner",
 )
-"""Mostly three to six actions, each simple: what is wanted stands in the goal or in view, and the words for a
+"""One to eleven actions, 3.5 on average, each simple: what is wanted stands in the goal or in view, and the words for a
 widget ("tap Submit") say which one is meant. Within reach of a very small model, if not in full."""
 
 NEVER_ENDING: Final = frozenset({"hover-shape"})
