@@ -91,8 +91,9 @@ MULTI_STEP: Final = (
     "enter-text",
     "use-spinner",
 )
-"""One to eleven actions, 3.5 on average, each simple: what is wanted stands in the goal or in view, and the words for a
-widget ("tap Submit") say which one is meant. Within reach of a very small model, if not in full."""
+"""One to eleven actions, 3.5 on average, each simple: what is wanted stands in the goal or in view, and
+the words for a widget ("tap Submit") say which one is meant. Within reach of a very small model, if not
+in full."""
 
 NEVER_ENDING: Final = frozenset({"hover-shape"})
 """Pages that never give a reward."""
