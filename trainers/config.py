@@ -22,6 +22,9 @@ from gui_agent.errors import ConfigError
 from gui_agent.policy import AgentRole
 from trainers.choices import SchedulerType
 
+ROLE_LORA_RANK: Final = 32
+"""Rank of the adapters of a planner and an actor where none is chosen."""
+
 REPORTER_NAMES: Final = frozenset({"tensorboard", "trackio", "wandb"})
 
 
@@ -47,7 +50,9 @@ class LearnerConfig:
         max_rows: stop with the update that reaches so many trained rows; 0 is no limit.
         share_prefixes: compute a prompt once for all its samples in a forward pass; exact, and several times
             faster where siblings share their prompts.
-        lora_rank: rank of low-rank adapters on the language model; 0 trains all weights.
+        lora_rank: rank of low-rank adapters on the language model; 0 trains all weights. None is 32 for a
+            planner and an actor, who then have adapters of their own, and 0 otherwise; a model that has
+            adapters goes on with them.
         lora_alpha: adapters are scaled by lora_alpha / lora_rank.
         freeze_vision: give the vision tower no gradient, so that features of a screenshot are computed once
             for all.
@@ -64,7 +69,7 @@ class LearnerConfig:
             names one.
         report_to: any of tensorboard, trackio, wandb; metrics.jsonl is always written.
         agent: flat, or hierarchical: a planner writes a subgoal for each step and an actor executes it. The
-            two are adapters of their own with lora_rank, and share all weights without.
+            two are adapters of their own, and share all weights with lora_rank=0.
         planner_format: planner format of a hierarchical agent, by name; empty takes compact beside a compact
             `format`, else hi_agent.
         actor_history: earlier steps that a planner's actor is reminded of, at most; -1 leaves that to its
@@ -88,7 +93,7 @@ class LearnerConfig:
     max_steps: int = -1
     max_cpu_s: float = 0.0
     max_rows: int = 0
-    lora_rank: int = 0
+    lora_rank: int | None = None
     lora_alpha: int = 32
     freeze_vision: bool = True
     bf16: bool = False
@@ -118,7 +123,7 @@ class LearnerConfig:
         self._require(self.adam_epsilon > 0, "adam_epsilon", "more than 0")
         self._require(self.lora_alpha >= 1, "lora_alpha", "1 or more")
         self._require(self.save_total_limit >= 0, "save_total_limit", "0 (all) or more")
-        self._require(self.lora_rank >= 0, "lora_rank", "0 (all weights) or more")
+        self._require((self.lora_rank or 0) >= 0, "lora_rank", "0 (all weights) or more")
         self._require(self.max_cpu_s >= 0, "max_cpu_s", "0 (no limit) or more")
         self._require(self.max_rows >= 0, "max_rows", "0 (no limit) or more")
         self._require(self.logging_steps >= 1, "logging_steps", "1 or more")
@@ -126,9 +131,9 @@ class LearnerConfig:
         self._require(self.max_steps >= -1, "max_steps", "-1 (no limit), 0 or more")
         unknown = sorted(set(self.report_to) - REPORTER_NAMES)
         self._require(not unknown, "report_to", f"any of {', '.join(sorted(REPORTER_NAMES))}")
-        if self.lora_rank and not self.freeze_vision:
+        if self.adapter_rank and not self.freeze_vision:
             raise ConfigError(
-                f"lora_rank={self.lora_rank} trains adapters of the language model alone, so that "
+                f"lora_rank={self.adapter_rank} trains adapters of the language model alone, so that "
                 "freeze_vision=false has no effect; leave it at true, or set lora_rank=0 to train all weights"
             )
         self._check_roles()
@@ -138,6 +143,18 @@ class LearnerConfig:
                 f"lr_scheduler_type={self.lr_scheduler_type} ends at max_steps, which is {self.max_steps}; "
                 "set max_steps to the number of optimiser steps, or use lr_scheduler_type=constant"
             )
+
+    @property
+    def trains_two_roles(self) -> bool:
+        """Whether a planner and an actor of one base are both in training."""
+        return self.agent is AgentKind.HIERARCHICAL
+
+    @property
+    def adapter_rank(self) -> int:
+        """Rank of the adapters that are attached to a model without any; 0 trains all weights."""
+        if self.lora_rank is not None:
+            return self.lora_rank
+        return ROLE_LORA_RANK if self.trains_two_roles else 0
 
     @property
     def frozen_roles(self) -> frozenset[AgentRole]:

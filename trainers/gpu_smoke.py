@@ -225,7 +225,7 @@ def _build(folder: Path, config: SemiOnlineConfig, size: Size) -> VisionLanguage
     with torch.device(config.device):
         network = AutoModelForImageTextToText.from_config(shape, dtype=dtype)
     network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    lora = LoraSettings(rank=config.lora_rank, alpha=config.lora_alpha)
+    lora = LoraSettings(rank=config.adapter_rank, alpha=config.lora_alpha)
     return VisionLanguageModel(
         network,
         load_processor(folder),

@@ -36,15 +36,13 @@ def load_learner_model(
     Raises:
         ConfigError: there is none, or bfloat16 is asked for where it cannot be computed.
     """
-    foreign = isinstance(config, RLConfig) and bool(config.foreign_roles)
-    two_roles = config.agent is AgentKind.HIERARCHICAL and not foreign
-    by_kind = ROLE_ADAPTERS if two_roles else (DEFAULT_ADAPTER,)
+    by_kind = ROLE_ADAPTERS if config.trains_two_roles else (DEFAULT_ADAPTER,)
     keep_quiet_without_terminal()
     if not config.model:
         raise ConfigError("model is empty; set it to a checkpoint folder or a name on the hub")
     device = config.device or str((accelerator or build_accelerator(config)).device)
     torch.manual_seed(config.seed)  # adapters begin at random, and alike in all processes
-    lora = LoraSettings(rank=config.lora_rank, alpha=config.lora_alpha) if config.lora_rank else None
+    lora = LoraSettings(rank=config.adapter_rank, alpha=config.lora_alpha) if config.adapter_rank else None
     model = load_model(
         config.model,
         dtype="bfloat16" if config.bf16 else "float32",
@@ -59,7 +57,19 @@ def load_learner_model(
             f"{config.model} holds the adapters of a planner and an actor; train it with --agent "
             "hierarchical, or start from its base"
         )
+    _check_rank(config, model)
     return model
+
+
+def _check_rank(config: LearnerConfig, model: VisionLanguageModel) -> None:
+    """Adapters that a model came with have a rank; another one that is asked for would have no effect."""
+    for name in model.adapters if config.lora_rank is not None else ():
+        rank = int(model.peft_model.peft_config[name].r)
+        if config.lora_rank != rank:
+            raise ConfigError(
+                f"lora_rank is {config.lora_rank}, but the adapter {name!r} of {config.model} has rank "
+                f"{rank}; leave lora_rank out to go on training it, or start from its base"
+            )
 
 
 def check_frozen_roles(config: LearnerConfig, model: VisionLanguageModel) -> None:
@@ -73,14 +83,14 @@ def check_frozen_roles(config: LearnerConfig, model: VisionLanguageModel) -> Non
     if own and not adapter_of_role(model.adapters):
         raise ConfigError(
             f"the {own[0]} is to stay as it is, but planner and actor share all weights of {config.model}; "
-            "set lora_rank, so that each has an adapter of its own"
+            "leave lora_rank=0 out, so that each has an adapter of its own"
         )
     in_turn = isinstance(config, RLConfig) and config.learning_roles(0) < BOTH_ROLES - config.frozen_roles
     if in_turn and not adapter_of_role(model.adapters):
         warnings.warn(
             "by their schedule planner and actor learn in turn, but they share all weights of "
-            f"{config.model}, so that whoever rests changes too; set lora_rank, so that each has an adapter "
-            "of its own",
+            f"{config.model}, so that whoever rests changes too; leave lora_rank=0 out, so that each has an "
+            "adapter of its own",
             stacklevel=3,
         )
 

@@ -141,6 +141,11 @@ class RLConfig(LearnerConfig):
         return 0.0 if NamedOptions.parse(self.algorithm, kind="algorithm").name == "foresight" else 0.3
 
     @property
+    def trains_two_roles(self) -> bool:
+        """Whether a planner and an actor of one base are both in training."""
+        return super().trains_two_roles and not self.foreign_roles
+
+    @property
     def frozen_roles(self) -> frozenset[AgentRole]:
         """Roles whose responses are never learnt from."""
         return super().frozen_roles | self.foreign_roles | get_schedule(self.schedule).frozen

@@ -39,7 +39,7 @@ def settings_without_effect(config: LearnerConfig) -> list[str]:
 
 
 def _of_weights(config: LearnerConfig) -> Iterator[str]:
-    if not config.lora_rank and _is_chosen(config, "lora_alpha"):
+    if not config.adapter_rank and _is_chosen(config, "lora_alpha"):
         yield _no_effect(config, "lora_alpha", "without lora_rank")
     if config.agent is AgentKind.FLAT:
         for name in ("subgoals", "patch_subgoal"):

@@ -134,7 +134,6 @@ def load_model(
             )
         for name, folder in roles.adapters.items():
             load_adapter(base, folder, adapter=name)
-            _check_rank(base, name, lora)
         return base
     placement = place(device, dtype)
     config = load_config(path)
@@ -243,16 +242,6 @@ def _does_not_fit(folder: str | Path, model: VisionLanguageModel, problem: str) 
         f"{folder}: this adapter does not fit the base {model.network.name_or_path} ({problem}); give the "
         "base that it was trained on, which its adapter_config.json names"
     )
-
-
-def _check_rank(model: VisionLanguageModel, adapter: str, lora: LoraSettings | None) -> None:
-    """Adapters that exist have a rank; another one that is asked for would have no effect."""
-    rank = int(model.peft_model.peft_config[adapter].r)
-    if lora is not None and lora.rank != rank:
-        raise ConfigError(
-            f"lora_rank is {lora.rank}, but the adapter {adapter!r} of this model has rank {rank}; leave "
-            "lora_rank at 0 to go on training it, or start from the base"
-        )
 
 
 def _check_tokenizer(path: str | Path, processor: Any) -> None:

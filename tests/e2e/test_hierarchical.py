@@ -44,7 +44,7 @@ def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     build_tiny_model(TINY, ["tap settings", "turn on wifi", "plan"], folder / "random", seed=0)
     run("train", "sft", *LEARN, "--model", folder / "random", "--data", data, "--max-steps", 30,
-        "--rows-per-step", 12, "--no-thoughts", "--learning-rate", "1e-2",
+        "--rows-per-step", 12, "--no-thoughts", "--learning-rate", "1e-2", "--lora-rank", 0,
         "--output-dir", folder / "sft")  # fmt: skip
     return folder / "sft" / "model"
 
@@ -168,7 +168,7 @@ def test_wrong_combinations_are_refused(
         f"{planning} --planner-format hiagent --dry-run": "did you mean 'hi_agent'",
         f"{planning} --planner http://127.0.0.1:9/v1": "behind it",
         f"{train} --model {warm} --agent flat": "train it with --agent hierarchical",
-        f"{train} --model {base} --agent hierarchical --freeze-planner": "share all weights",
+        f"{train} --model {base} --agent hierarchical --lora-rank 0 --freeze-planner": "share all weights",
     }
     for command, words in wrong.items():
         assert main(command.split()) != 0

@@ -80,7 +80,7 @@ def model_dir(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = SFTConfig(
         model=str(random_model), data=data, output_dir=tmp_path_factory.mktemp("sft") / "run", device="cpu",
         agent=AgentKind.HIERARCHICAL, format="compact", thoughts=False, learning_rate=5e-3, max_steps=26,
-        num_train_epochs=100, rows_per_step=12, save_steps=0, logging_steps=100,
+        num_train_epochs=100, rows_per_step=12, save_steps=0, logging_steps=100, lora_rank=0,
     )  # fmt: skip
     return train_sft(config).model_dir
 

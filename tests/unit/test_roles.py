@@ -219,10 +219,23 @@ def test_trained_role_adapters_are_learnt_on_and_are_their_own_reference(both: P
 
 def test_adapters_that_exist_keep_their_rank(both: Path) -> None:
     config = RLConfig(model=str(both), device="cpu", agent=AgentKind.HIERARCHICAL, lora_rank=4)
-    with pytest.raises(ConfigError, match=r"lora_rank is 4, but the adapter 'planner' .* has rank 2"):
-        load_learner_model(config)
+    for lora_rank in (4, 0):
+        message = rf"lora_rank is {lora_rank}, but the adapter 'planner' .* has rank 2; leave lora_rank out"
+        with pytest.raises(ConfigError, match=message):
+            load_learner_model(dataclasses.replace(config, lora_rank=lora_rank))
+    unchosen = load_learner_model(dataclasses.replace(config, lora_rank=None))
+    assert {unchosen.peft_model.peft_config[name].r for name in ROLE_ADAPTERS} == {2}
     with pytest.raises(ConfigError, match="--agent hierarchical"):
         load_learner_model(RLConfig(model=str(both), device="cpu"))
+
+
+def test_planner_and_actor_get_adapters_unless_all_weights_are_asked_for(base: Path) -> None:
+    config = RLConfig(model=str(base), device="cpu", agent=AgentKind.HIERARCHICAL)
+    assert load_learner_model(config).adapters == ROLE_ADAPTERS
+    for other in ({"agent": AgentKind.FLAT}, {"lora_rank": 0}, {"planner": "served", "algorithm": "gigpo"}):
+        assert load_learner_model(dataclasses.replace(config, **other)).adapters == ()
+    with pytest.raises(ConfigError, match="set lora_rank=0 to train all weights"):
+        dataclasses.replace(config, freeze_vision=False)
 
 
 def test_an_adapter_of_another_model_is_refused(base: Path, both: Path, tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_a_frozen_role_keeps_its_adapter(model_dir: Path, tmp_path: Path) -> Non
     }
     assert moved == {"planner": True, "actor": False}
     with pytest.raises(ConfigError, match="actor is to stay as it is, but planner and actor share"):
-        train_sft(settings(model_dir, data, tmp_path / "shared", freeze_actor=True))
+        train_sft(settings(model_dir, data, tmp_path / "shared", freeze_actor=True, lora_rank=0))
 
 
 def test_impossible_roles_are_refused() -> None:
