@@ -11,6 +11,7 @@ from typing import Any, Final
 from gui_agent.cli.commands import Command
 from gui_agent.cli.config import load_command
 from gui_agent.cli.experiment import Experiment, Stage
+from gui_agent.cli.from_nothing import chain_sections
 from gui_agent.errors import ConfigError
 
 
@@ -139,7 +140,7 @@ def planned_commands(
         ConfigError: the recipe says nothing, or something impossible, to one of them.
     """
     own = {method: settings, "eval run": evaluation}
-    names = dict.fromkeys(("collect", "train grounding", "train sft", method, "eval run"))
+    names = dict.fromkeys(chain_sections(method))
     commands = {
         name: load_command(
             name,

@@ -19,6 +19,7 @@ from gui_agent import __version__
 from gui_agent.cli.commands import COMMANDS, command_class
 from gui_agent.cli.config import build, recipe_settings, to_yaml
 from gui_agent.cli.flags import parse_flags
+from gui_agent.cli.from_nothing import from_nothing
 from gui_agent.cli.help import command_help, program_help
 from gui_agent.cli.model_defaults import with_model_defaults
 from gui_agent.cli.recipes import overlaid
@@ -163,6 +164,8 @@ def _run_command(name: str, arguments: list[str]) -> int:
     if parsed.common.print_config:
         print(to_yaml(name, command), end="")
         return ExitCode.OK
+    if recipe is not None:
+        command = from_nothing(name, recipe, chosen, parsed.settings) or command
     if parsed.common.dry_run:
         return _dry_run(name, command)
     return command.run()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gui_agent.cli.chain import Chain, Scores, planned_commands
 from gui_agent.cli.config import to_yaml
@@ -13,6 +14,8 @@ from gui_agent.cli.experiment import Stage
 from gui_agent.cli.pipeline_report import write_pipeline_report
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.errors import ConfigError
+
+_TRAINING: Final = "train semi-online"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,18 +30,22 @@ class Pipeline:
     Examples:
         gui-agent pipeline --recipe quickstart
         gui-agent pipeline --recipe quickstart --seed 1 --output-dir runs/quickstart-1
+        gui-agent pipeline --recipe quickstart --training algorithm=gigpo patch_budget=-1 \\
+            --output-dir runs/gigpo
         gui-agent pipeline --recipe miniwob --dry-run
 
     Attributes:
         recipe: filled in by --recipe.
         output_dir: where the stages and the report go; by default the recipe's name below runs.
         seed: of demonstrations, model and training.
+        training: settings of `train semi-online` that go before the recipe's.
         compare_with_sft: train the warm start on with supervision alone for the same CPU time, too.
     """
 
     recipe: str = ""
     output_dir: Path | None = None
     seed: int = 0
+    training: Mapping[str, Any] = field(default_factory=dict)
     compare_with_sft: bool = True
 
     def __post_init__(self) -> None:
@@ -53,10 +60,10 @@ class Pipeline:
     def run(self) -> int:
         """Run what is missing and write the report."""
         watch = Stopwatch()
-        planned_commands(self.recipe, "train semi-online")  # now, not when its turn comes after hours
+        planned_commands(self.recipe, _TRAINING, self.training)  # now, not when its turn comes after hours
         chain = Chain(self.recipe, root=self.root, seed=self.seed, say=_say)
         before = chain.evaluate(chain.warm_start)
-        trained = chain.method("semi_online", "train semi-online", {})
+        trained = chain.method("semi_online", _TRAINING, self.training)
         after = chain.evaluate(trained)
         beside = self._supervised(chain, trained) if self.compare_with_sft else None
         stages = chain.stages
@@ -74,14 +81,16 @@ class Pipeline:
             "stages": {stage.name: {"cpu_s": stage.cpu_s, "wall_s": stage.wall_s} for stage in stages},
         }
         (self.root / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
-        report = write_pipeline_report(chain, figures, before=before, after=after, beside=beside)
+        report = write_pipeline_report(
+            chain, figures, training=self.training, before=before, after=after, beside=beside
+        )
         _print(figures, watch, report)
         return 0
 
     def dry_run(self) -> int:
         """Say what the recipe would do."""
         print(f"would run the chain of recipe {self.recipe} with seed {self.seed} into {self.root}:")
-        for name, command in planned_commands(self.recipe, "train semi-online").items():
+        for name, command in planned_commands(self.recipe, _TRAINING, self.training).items():
             print(to_yaml(name, command))
         return 0
 

@@ -39,13 +39,19 @@ _LIVE_EPISODES: Final = 16
 
 
 def write_pipeline_report(
-    chain: Chain, figures: dict[str, Any], *, before: Scores, after: Scores, beside: Scores | None
+    chain: Chain,
+    figures: dict[str, Any],
+    *,
+    training: Mapping[str, Any],
+    before: Scores,
+    after: Scores,
+    beside: Scores | None,
 ) -> Path:
     """Write `report.html` below the chain's root and return its path."""
     config = load_command(
         "train semi-online",
         recipe=chain.recipe,
-        overrides={"model": "warm_start", "output_dir": "semi_online"},
+        overrides={"model": "warm_start", "output_dir": "semi_online", **training},
     )
     assert isinstance(config, RLConfig)
     store = TrajectoryStore.open(chain.folder("semi_online") / "trajectories")
@@ -58,7 +64,7 @@ def write_pipeline_report(
         comparisons=[_comparison(before, after)],
         charts=_charts(chain),
         tables=[_scores_table(before, after, beside), _cost_table(figures)],
-        settings=dict(_settings(yaml.safe_load(find_recipe(chain.recipe).read_text()))),
+        settings=dict(_settings(_chosen(chain.recipe, training))),
         environment={
             "gui-agent": __version__,
             "Python": platform.python_version(),
@@ -119,6 +125,13 @@ def _summary(figures: dict[str, Any], config: RLConfig) -> str:
             "the subgoals beside its screenshots."
         )
     return words
+
+
+def _chosen(recipe: str, training: Mapping[str, Any]) -> dict[str, Any]:
+    """What the recipe says, with what went before it."""
+    sections: dict[str, Any] = yaml.safe_load(find_recipe(recipe).read_text())
+    sections["train semi-online"] = {**(sections.get("train semi-online") or {}), **training}
+    return sections
 
 
 def _settings(sections: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -120,6 +120,15 @@ def find_recipe(name: str) -> Path:
     )
 
 
+def recipe_sections(name: str) -> frozenset[str]:
+    """Commands that a recipe has a section for.
+
+    Raises:
+        ConfigError: the file is no recipe.
+    """
+    return frozenset(_sections(find_recipe(name))) - {_DEFAULTS}
+
+
 def load_recipe(
     name: str,
     command: str,

@@ -176,9 +176,11 @@ class SemiOnline(SemiOnlineConfig):
 
     The policy answers with its own history; where it departs from the expert, the expert's action is
     patched in while the budget lasts. With --single-step every step is sampled alone with the expert's
-    history, which is what UI-S1 calls offline RL.
+    history, which is what UI-S1 calls offline RL. A recipe of a whole chain needs no --model and no --data:
+    the stages before run first, unless they have, and a report comes after, as with `gui-agent pipeline`.
 
     Examples:
+        gui-agent train semi-online --recipe hierarchical_quickstart
         gui-agent train semi-online --recipe quickstart --model runs/sft/model --data runs/demonstrations
         gui-agent train semi-online --model runs/sft/model --data runs/demonstrations --algorithm gigpo \\
             --patch-budget -1 --learning-rate 1e-4 --output-dir runs/gigpo
@@ -329,7 +331,10 @@ def _check_folders(config: SFTConfig | SemiOnlineConfig, data: Path) -> None:
 
 def _require_data(data: Path) -> None:
     if data == Path():
-        raise ConfigError("no data: give --data with a trajectory store, such as gui-agent collect writes")
+        raise ConfigError(
+            "no data: give --data with a trajectory store, such as gui-agent collect writes; gui-agent "
+            "pipeline makes its own"
+        )
 
 
 def _preview(config: SFTConfig | SemiOnlineConfig, data: Path) -> int:

@@ -97,7 +97,9 @@ def test_a_report_shows_what_planner_and_actor_were_compared_by(tmp_path: Path) 
         "cpu_s": 1.0,
         "wall_s": 1.0,
     }
-    page = write_pipeline_report(chain, figures, before=scores, after=scores, beside=None).read_text("utf-8")
+    page = write_pipeline_report(
+        chain, figures, training={}, before=scores, after=scores, beside=None
+    ).read_text("utf-8")
 
     found = re.search(r'<script type="application/json" id="episode-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
