@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gui_agent.errors import ConfigError
 from gui_agent.policy import ImageBudget
 
 
@@ -36,7 +37,18 @@ class ScreenGeometry:
 
     @classmethod
     def of(cls, width_px: int, height_px: int, budget: ImageBudget) -> ScreenGeometry:
-        """The geometry of a screen under a model family's image budget."""
+        """The geometry of a screen under a model family's image budget.
+
+        Raises:
+            ConfigError: the budget leaves the shorter side less than one token.
+            ValueError: a side is not positive or the sides differ by more than 200 times.
+        """
+        if min(width_px, height_px) ** 2 * budget.max_pixels < budget.factor**2 * width_px * height_px:
+            raise ConfigError(
+                f"a screen of {width_px}x{height_px} pixels does not keep its shape within "
+                f"{budget.max_pixels} pixels: its shorter side would have less than the {budget.factor} "
+                "pixels of one token; raise image_max_pixels"
+            )
         resized_height_px, resized_width_px = smart_resize(
             height_px,
             width_px,

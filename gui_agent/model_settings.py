@@ -4,7 +4,8 @@
      "agent": "hierarchical",
      "format": "compact:snap_px=8",
      "planner_format": "compact",
-     "max_completion_length": 16
+     "max_completion_length": 16,
+     "image_max_pixels": 1003520
     }
 
 Trainings write it into every folder of weights; commands take it where their user chose nothing. A key
@@ -36,6 +37,7 @@ class ModelSettings:
         planner_format: planner format, options included.
         actor_history: earlier steps that a planner's actor is reminded of, 0 or more.
         max_completion_length: tokens of one response, 1 or more.
+        image_max_pixels: pixels of the largest picture that it was shown, after resizing, 1 or more.
     """
 
     agent: AgentKind | None = None
@@ -43,6 +45,7 @@ class ModelSettings:
     planner_format: str = ""
     actor_history: int | None = None
     max_completion_length: int | None = None
+    image_max_pixels: int | None = None
 
     @classmethod
     def of_training(cls, settings: Mapping[str, Any]) -> Self:
@@ -92,6 +95,7 @@ class ModelSettings:
             planner_format=_text(found, "planner_format", where),
             actor_history=_number(found, "actor_history", where, at_least=0, undecided=-1),
             max_completion_length=_number(found, "max_completion_length", where, at_least=1),
+            image_max_pixels=_number(found, "image_max_pixels", where, at_least=1, undecided=0),
         )
 
 

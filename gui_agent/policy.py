@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, Self
 
@@ -152,6 +152,34 @@ class ImageBudget:
     def of_factor(cls, factor: int) -> ImageBudget:
         """The usual bounds, 4 to 16,384 tokens, for another factor."""
         return cls(factor=factor, min_pixels=4 * factor**2, max_pixels=16384 * factor**2)
+
+    def limited(self, max_pixels: int) -> ImageBudget:
+        """The same with another upper bound; 0 leaves it as it is.
+
+        Raises:
+            ConfigError: the bound is below the smallest picture.
+        """
+        if not max_pixels:
+            return self
+        if max_pixels < self.min_pixels:
+            raise ConfigError(
+                f"image_max_pixels is {max_pixels}, but the smallest picture of this model has "
+                f"{self.min_pixels} pixels; expected so many or more. It counts pixels, not tokens: 1,280 "
+                f"tokens are {1280 * self.factor**2}"
+            )
+        return replace(self, max_pixels=max_pixels)
+
+
+def check_image_max_pixels(value: int, *, name: str = "image_max_pixels") -> None:
+    """Refuse what is a bound of no model; each model refuses what is below its own smallest picture.
+
+    Raises:
+        ConfigError: it is negative.
+    """
+    if value < 0:
+        raise ConfigError(
+            f"{name} is {value}; expected 0 (what the model was trained with, or its own) or more"
+        )
 
 
 class Policy(Protocol):

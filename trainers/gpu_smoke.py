@@ -230,7 +230,7 @@ def _build(folder: Path, config: SemiOnlineConfig, size: Size) -> VisionLanguage
         network,
         load_processor(folder),
         peft_model=get_peft_model(network, lora.peft_config()),
-        image_budget=ImageBudget(),
+        image_max_pixels=ImageBudget().max_pixels,
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -176,7 +177,8 @@ class Learner:
         self._write_settings(folder)
 
     def _write_settings(self, folder: Path) -> None:
-        ModelSettings.of_training(config_to_dict(self.config)).write(folder)
+        said = ModelSettings.of_training(config_to_dict(self.config))
+        replace(said, image_max_pixels=self.model.images.budget.max_pixels).write(folder)
 
     def _share(self, mini_batch: MiniBatch) -> tuple[tuple[Row, ...], ...]:
         return mini_batch.share(self.accelerator.process_index, self.accelerator.num_processes)

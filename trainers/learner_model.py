@@ -49,6 +49,7 @@ def load_learner_model(
         device=device,
         lora=lora,
         adapters=adapters or by_kind,
+        image_max_pixels=config.image_max_pixels,
         vision_frozen=config.freeze_vision,
         gradient_checkpointing=config.gradient_checkpointing,
     )

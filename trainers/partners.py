@@ -43,6 +43,7 @@ async def open_partners(config: RLConfig) -> AsyncIterator[Partners]:
             source = PolicySource.named(
                 name,
                 api_key_env=config.api_key_env,
+                image_max_pixels=config.partner_image_max_pixels,
                 max_batch_size=config.max_batch_size,
                 device=config.device or str(build_accelerator(config).device),  # where `model` goes, too
                 dtype="bfloat16" if config.bf16 else "float32",

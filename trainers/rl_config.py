@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.errors import ConfigError
 from gui_agent.named_options import NamedOptions
-from gui_agent.policy import AgentRole, SamplingParams
+from gui_agent.policy import AgentRole, SamplingParams, check_image_max_pixels
 from trainers.choices import Compat, OldLogprobs, OnExhausted
 from trainers.config import LearnerConfig
 from trainers.schedule import BOTH_ROLES, get_schedule
@@ -49,6 +49,8 @@ class RLConfig(LearnerConfig):
         planner: another model that plans and stays as it is: a folder, a hub name, or an endpoint with the
             model's name behind it (http://127.0.0.1:8000/v1#planner); empty lets `model` plan.
         actor: another model that acts and stays as it is, likewise.
+        partner_image_max_pixels: pixels of the largest screenshot that this other model is shown, as
+            image_max_pixels is for `model`.
         api_key_env: environment variable that holds the key of these endpoints.
         schedule: which role learns when, where an agent is hierarchical: simultaneous,
             alternating:planner=1,actor=1, staged:actor_updates=50, planner_only or actor_only.
@@ -88,6 +90,7 @@ class RLConfig(LearnerConfig):
     scale_informative: bool = False
     planner: str = ""
     actor: str = ""
+    partner_image_max_pixels: int = 0
     api_key_env: str = ""
     schedule: str = "simultaneous"
     max_num_gen_batches: int = 10
@@ -131,6 +134,7 @@ class RLConfig(LearnerConfig):
         self._require(self.dual_clip == 0 or self.dual_clip > 1, "dual_clip", "0 (off) or more than 1")
         self._require(self.temperature > 0, "temperature", "more than 0; greedy samples are all alike")
         self._require(self.num_generations >= 1, "num_generations", "1 or more (2 to compare siblings)")
+        check_image_max_pixels(self.partner_image_max_pixels, name="partner_image_max_pixels")
         self._check_schedule()
 
     @property

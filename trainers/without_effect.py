@@ -28,7 +28,7 @@ def settings_without_effect(config: LearnerConfig) -> list[str]:
     """A sentence for each setting that is not its default and changes nothing, or misleads, beside others."""
     found = [*_of_weights(config), *_of_warmup(config)]
     if isinstance(config, RLConfig):
-        found += [*_of_groups(config), *_of_methods(config), *_of_temperature(config)]
+        found += [*_of_groups(config), *_of_partner(config), *_of_methods(config), *_of_temperature(config)]
     if isinstance(config, SemiOnlineConfig):
         found += _of_patches(config)
     if isinstance(config, OnlineConfig):
@@ -77,6 +77,11 @@ def _of_groups(config: RLConfig) -> Iterator[str]:
         )
     if config.api_key_env and not any("://" in name for name in (config.planner, config.actor)):
         yield _no_effect(config, "api_key_env", "without a planner or an actor behind an endpoint")
+
+
+def _of_partner(config: RLConfig) -> Iterator[str]:
+    if config.partner_image_max_pixels and not config.foreign_roles:
+        yield _no_effect(config, "partner_image_max_pixels", "without a planner or an actor of its own")
 
 
 def _of_methods(config: RLConfig) -> Iterator[str]:

@@ -14,7 +14,7 @@ from gui_agent.policies.batcher import LockStep
 from gui_agent.policies.by_role import PolicyByRole
 from gui_agent.policies.opening import PolicySource, open_source
 from gui_agent.policies.transformers_roles import RoleFolder
-from gui_agent.policy import Policy, SamplingParams
+from gui_agent.policy import Policy, SamplingParams, check_image_max_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,15 @@ class AgentOptions:
         api_key_env: environment variable that holds the key of the endpoint; no key is sent when empty.
         image_factor: the endpoint's model sees pictures resized to multiples of this: 28 for Qwen2.5-VL, 32
             for Qwen3-VL; 0 takes what the endpoint says, or 28.
+        image_max_pixels: pixels of the largest screenshot that `model` is shown, after resizing; 0 shows it
+            what it was trained with. A screen of 1080x2400 is 3,354 tokens of Qwen2.5-VL at its own bound,
+            1,272 at 1003520.
         format: prompt format, with options after a colon, such as compact:snap_px=8. A model that was
             trained here says how it is to be asked, and is asked so where nothing else is chosen: kind,
             format, planner_format, actor_history and max_completion_length.
         planner: another model that plans, for a hierarchical agent: a folder or hub name, or an endpoint and
             the model's name there, such as http://127.0.0.1:8000/v1#planner; empty lets `model` plan too.
+        planner_image_max_pixels: the same bound for `planner`, whose pictures are its own.
         planner_format: planner format, with options after a colon; empty takes compact beside a compact
             `format`, else hi_agent.
         actor_history: earlier steps that a planner's actor is reminded of, at most; -1 leaves that to its
@@ -53,8 +57,10 @@ class AgentOptions:
     endpoint: str = ""
     api_key_env: str = ""
     image_factor: int = 0
+    image_max_pixels: int = 0
     format: str = "ui_s1"
     planner: str = ""
+    planner_image_max_pixels: int = 0
     planner_format: str = ""
     actor_history: int = -1
     temperature: float = 0.0
@@ -69,9 +75,15 @@ class AgentOptions:
         for name in ("max_completion_length", "max_batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
-
+        for name in ("image_max_pixels", "planner_image_max_pixels"):
+            check_image_max_pixels(getattr(self, name), name=name)
         if self.planner and self.kind is AgentKind.FLAT:
             raise ConfigError("planner is set, but a flat agent has none; say --agent hierarchical")
+        if self.planner_image_max_pixels and not self.planner:
+            raise ConfigError(
+                f"planner_image_max_pixels is {self.planner_image_max_pixels}, but no other model plans; name "
+                "one with --planner, or say --image-max-pixels"
+            )
 
     def require_model(self) -> None:
         """Check what can be checked without loading anything.
@@ -131,6 +143,7 @@ class AgentOptions:
             endpoint=self.endpoint,
             api_key_env=self.api_key_env,
             image_factor=self.image_factor,
+            image_max_pixels=self.image_max_pixels,
             max_batch_size=self.max_batch_size,
             device=self.device,
             dtype=self.dtype,
@@ -148,6 +161,7 @@ class AgentOptions:
         return PolicySource.named(
             self.planner,
             api_key_env=self.api_key_env,
+            image_max_pixels=self.planner_image_max_pixels,
             max_batch_size=self.max_batch_size,
             device=self.device,
             dtype=self.dtype,

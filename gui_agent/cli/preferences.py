@@ -13,7 +13,7 @@ from gui_agent.cli.folders import make_folder
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
-from gui_agent.policy import ImageBudget, ImagePart, Part
+from gui_agent.policy import ImageBudget, ImagePart, Part, check_image_max_pixels
 from trajectories.preferences import Preference, preferences
 from trajectories.store import TrajectoryStore
 
@@ -37,16 +37,20 @@ class Preferences:
         output: folder to create; a file of preferences in it is not overwritten.
         format: prompt format of the model that is to learn.
         image_factor: patch size times merge size of that model, 28 for Qwen2.5-VL, 32 for Qwen3-VL.
+        image_max_pixels: pixels of the largest screenshot that it is shown, after resizing; 0 is the bound of
+            16,384 tokens that these models have by themselves.
     """
 
     data: Path = option(positional=True)
     output: Path
     format: str = "ui_s1"
     image_factor: int = 28
+    image_max_pixels: int = 0
 
     def __post_init__(self) -> None:
         if self.image_factor < 1:
             raise ConfigError(f"image_factor is {self.image_factor}; expected 1 or more, such as 28 or 32")
+        check_image_max_pixels(self.image_max_pixels)
 
     def run(self) -> int:
         """Write all pairs, and say how many.
@@ -85,7 +89,7 @@ class Preferences:
         return found
 
     def _preferences(self) -> Iterator[Preference]:
-        budget = ImageBudget.of_factor(self.image_factor)
+        budget = ImageBudget.of_factor(self.image_factor).limited(self.image_max_pixels)
         prompt_format = get_format(self.format, image_budget=budget)
         store = TrajectoryStore.open(self.data)
         for episode_id in store.episode_ids:

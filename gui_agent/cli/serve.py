@@ -13,7 +13,7 @@ from gui_agent.cli.config import option
 from gui_agent.cli.model_check import trained_as
 from gui_agent.errors import ConfigError
 from gui_agent.policies.transformers_roles import RoleFolder
-from gui_agent.policy import Policy
+from gui_agent.policy import Policy, check_image_max_pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,9 @@ class Serve:
         name: name of the model in requests; the folder's name when empty.
         host: address to listen on.
         port: port to listen on; 0 takes any that is free.
+        image_max_pixels: pixels of the largest screenshot that the model is shown, after resizing; 0 shows it
+            what it was trained with. A screen of 1080x2400 is 3,354 tokens of Qwen2.5-VL at its own bound,
+            1,272 at 1003520.
         device: where the weights live, such as cpu or cuda:0; empty takes a GPU if there is one.
         dtype: number format of the weights; auto is bfloat16 on CUDA devices that compute in it, else
             float32.
@@ -46,6 +49,7 @@ class Serve:
     name: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
+    image_max_pixels: int = 0
     device: str = ""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_batch_rows: int = 64
@@ -54,6 +58,7 @@ class Serve:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port is {self.port}; expected 0 to 65535")
+        check_image_max_pixels(self.image_max_pixels)
 
     def served_names(self) -> tuple[str, ...]:
         """What requests call the model, or its adapters."""
@@ -113,7 +118,9 @@ class Serve:
         from gui_agent.policies.transformers_loading import load_adapter, load_model
         from gui_agent.policies.transformers_policy import TransformersPolicy
 
-        model = load_model(self._location(), dtype=self.dtype, device=self.device)
+        model = load_model(
+            self._location(), dtype=self.dtype, device=self.device, image_max_pixels=self.image_max_pixels
+        )
         for adapter, folder in self.adapters.items():
             load_adapter(model, folder, adapter=adapter, trainable=False)
         return TransformersPolicy(

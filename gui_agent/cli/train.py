@@ -125,7 +125,8 @@ class Grounding(GroundingConfig):
             )
         config = TinyModelConfig(family=self.family, number_tokens=0, bpe_vocab_size=_BPE_VOCAB_SIZE)  # type: ignore[arg-type]
         sizes = {(each.screenshot.width_px, each.screenshot.height_px) for each in screens}
-        seen = [ScreenGeometry.of(width, height, config.image_budget) for width, height in sizes]
+        budget = config.image_budget.limited(self.image_max_pixels)
+        seen = [ScreenGeometry.of(width, height, budget) for width, height in sizes]
         largest = max(max(each.resized_width_px, each.resized_height_px) for each in seen)
         words = compact_vocabulary(max_coordinate=largest - 1, snap_px=prompt_format.options.snap_px)
         config = replace(config, macro_tokens=tuple(words))

@@ -119,6 +119,7 @@ class OpenAIPolicy:
         self._endpoint = endpoint
         self._model = endpoint.model
         self._image_budget = image_budget
+        self._resizes = False
         self._version = version
         self._client = _client(endpoint, transport)
 
@@ -128,6 +129,7 @@ class OpenAIPolicy:
         endpoint: Endpoint,
         *,
         image_budget: ImageBudget | None = None,
+        image_max_pixels: int = 0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Self:
         """Ask the server for its models, so that a wrong address or name is found before anything runs.
@@ -135,16 +137,20 @@ class OpenAIPolicy:
         Args:
             endpoint: the server.
             image_budget: how it resizes pictures, if it does not tell; Qwen2.5-VL's bounds by default.
+            image_max_pixels: pixels of the largest picture that its model is to be shown; 0 leaves that to
+                the server. vLLM is told; to others pictures travel at the size at which they are shown.
             transport: how requests travel; the network by default.
 
         Raises:
             PolicyError: the server does not answer.
-            ConfigError: it has no such model, or cannot give the tokens that are required.
+            ConfigError: it has no such model, shows it smaller pictures than `image_max_pixels`, or cannot
+                give the tokens that are required.
         """
         policy = cls(endpoint, image_budget=image_budget or ImageBudget(), transport=transport)
         try:
             answer = await policy._ask("GET", "models", None)
             policy._adopt(answer, image_budget)
+            policy._limit_pictures(image_max_pixels)
         except BaseException:  # cancelled or failed, the connections are closed
             await policy.close()
             raise
@@ -169,6 +175,18 @@ class OpenAIPolicy:
         if image_budget is None and "image_budget" in model:
             self._image_budget = ImageBudget(**model["image_budget"])
         self._version = int(model.get("policy_version", self._version))
+
+    def _limit_pictures(self, max_pixels: int) -> None:
+        if not max_pixels:
+            return
+        shown, dialect = self._image_budget.max_pixels, self._endpoint.dialect
+        if dialect is Dialect.GUI_AGENT and max_pixels > shown:
+            raise ConfigError(
+                f"image_max_pixels is {max_pixels}, but {self._endpoint.base_url} shows its model at most "
+                f"{shown}; give so many or fewer, or start gui-agent serve with --image-max-pixels"
+            )
+        self._image_budget = self._image_budget.limited(max_pixels)
+        self._resizes = dialect is not Dialect.VLLM
 
     @property
     def version(self) -> int:
@@ -200,7 +218,8 @@ class OpenAIPolicy:
         """
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
-        answer = await self._ask("POST", "chat/completions", self._request(prompt, n, params, key))
+        request = await asyncio.to_thread(self._request, prompt, n, params, key)  # decodes what it resizes
+        answer = await self._ask("POST", "chat/completions", request)
         completions = _Answer(answer=answer, endpoint=self._endpoint).completions(
             n, self._grids(prompt), self._version
         )
@@ -212,7 +231,7 @@ class OpenAIPolicy:
         length = "max_completion_tokens" if dialect is Dialect.OPENAI else "max_tokens"
         request: dict[str, Any] = {
             "model": self._endpoint.model_of_role.get(key.role) or self._model,
-            "messages": messages_of(prompt),
+            "messages": messages_of(prompt, self._image_budget if self._resizes else None),
             "n": n,
             "temperature": params.temperature,
             "top_p": params.top_p,

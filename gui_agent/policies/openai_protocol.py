@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from gui_agent.coordinates import ScreenGeometry
 from gui_agent.observation import Screenshot
-from gui_agent.policy import ImagePart, Message, Part, Prompt, Role, SampleKey, TextPart
+from gui_agent.policy import ImageBudget, ImagePart, Message, Part, Prompt, Role, SampleKey, TextPart
 
 SEED_BITS: Final = 63
 
@@ -48,22 +49,39 @@ class RequestError(ValueError):
         self.param = param
 
 
-def messages_of(prompt: Prompt) -> list[dict[str, Any]]:
-    """A prompt as chat messages, its pictures as data URIs."""
+def messages_of(prompt: Prompt, image_budget: ImageBudget | None = None) -> list[dict[str, Any]]:
+    """A prompt as chat messages, its pictures as data URIs.
+
+    Args:
+        prompt: the prompt.
+        image_budget: send pictures at the size that this gives them, which a server of the same factor and
+            no lower bound leaves as it is; None sends them as they were taken.
+
+    Raises:
+        ImageDecodeError: a picture that is to be resized is damaged.
+    """
     return [
-        {"role": message.role.value, "content": [_content_of(part) for part in message.parts]}
+        {"role": message.role.value, "content": [_content_of(part, image_budget) for part in message.parts]}
         for message in prompt
     ]
 
 
-def _content_of(part: Part) -> dict[str, Any]:
+def _content_of(part: Part, image_budget: ImageBudget | None) -> dict[str, Any]:
     match part:
         case TextPart():
             return {"type": "text", "text": part.text}
         case ImagePart():
-            encoded = base64.b64encode(part.screenshot.data).decode("ascii")
-            url = f"data:{part.screenshot.media_type};base64,{encoded}"
+            sent = _resized(part.screenshot, image_budget) if image_budget else part.screenshot
+            encoded = base64.b64encode(sent.data).decode("ascii")
+            url = f"data:{sent.media_type};base64,{encoded}"
             return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _resized(screenshot: Screenshot, image_budget: ImageBudget) -> Screenshot:
+    """With the very pixels that a local model of this budget is shown: Pillow's bicubic filter, lossless."""
+    geometry = ScreenGeometry.of(screenshot.width_px, screenshot.height_px, image_budget)
+    size = geometry.resized_width_px, geometry.resized_height_px
+    return Screenshot.from_image(screenshot.image().resize(size))
 
 
 def prompt_of(messages: Any) -> Prompt:

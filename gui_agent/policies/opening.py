@@ -23,6 +23,8 @@ class PolicySource:
         api_key_env: environment variable that holds the key of the endpoint; no key is sent when empty.
         image_factor: the endpoint's model sees pictures resized to multiples of this; 0 takes what the
             endpoint says.
+        image_max_pixels: pixels of the largest picture that the model is shown; 0 takes what it was trained
+            with, or what the endpoint says.
         max_batch_size: rows computed at once by a local model.
         device: where a local model lives; empty takes the best that is there.
         dtype: of a local model's weights; auto is bfloat16 on CUDA devices that compute in it, else float32.
@@ -32,6 +34,7 @@ class PolicySource:
     endpoint: str = ""
     api_key_env: str = ""
     image_factor: int = 0
+    image_max_pixels: int = 0
     max_batch_size: int = 64
     device: str = ""
     dtype: str = "auto"
@@ -42,6 +45,7 @@ class PolicySource:
         name: str,
         *,
         api_key_env: str = "",
+        image_max_pixels: int = 0,
         max_batch_size: int = 64,
         device: str = "",
         dtype: str = "auto",
@@ -63,6 +67,7 @@ class PolicySource:
             model=model,
             endpoint=endpoint,
             api_key_env=api_key_env,
+            image_max_pixels=image_max_pixels,
             max_batch_size=max_batch_size,
             device=device,
             dtype=dtype,
@@ -95,14 +100,22 @@ async def open_source(
             require_tokens=False,
         )
         budget = ImageBudget.of_factor(source.image_factor) if source.image_factor else None
-        async with await OpenAIPolicy.connect(endpoint, image_budget=budget) as served:
+        limit = source.image_max_pixels
+        async with await OpenAIPolicy.connect(
+            endpoint, image_budget=budget, image_max_pixels=limit
+        ) as served:
             yield served
         return
     from gui_agent.policies.transformers_loading import load_model
     from gui_agent.policies.transformers_policy import TransformersPolicy
     from gui_agent.policies.transformers_roles import adapter_of_role
 
-    model = load_model(source.model, dtype=source.dtype, device=source.device)
+    model = load_model(
+        source.model,
+        dtype=source.dtype,
+        device=source.device,
+        image_max_pixels=source.image_max_pixels,
+    )
     policy = TransformersPolicy(
         model,
         deterministic=deterministic,

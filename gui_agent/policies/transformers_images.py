@@ -31,6 +31,7 @@ from transformers import (
     Qwen3VLProcessor,
 )
 
+from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import ConfigError
 from gui_agent.observation import Screenshot
 from gui_agent.policy import ImageBudget
@@ -148,18 +149,17 @@ class EncodedImage:
 class ImageEncoder:
     """Turns screenshots into patches; each is decoded once while it stays in the cache."""
 
-    def __init__(
-        self, image_processor: Any, *, budget: ImageBudget | None = None, cache_bytes: int = 512 * 2**20
-    ) -> None:
+    def __init__(self, image_processor: Any, *, max_pixels: int = 0, cache_bytes: int = 512 * 2**20) -> None:
         """Wrap a checkpoint's image processor.
 
         Args:
             image_processor: the `image_processor` of a Qwen-VL processor.
-            budget: resizing bounds; the checkpoint's own when None.
+            max_pixels: pixels of the largest picture after resizing; 0 takes the checkpoint's own bound. The
+                image processor is told, so that it says the same where it is saved.
             cache_bytes: memory for patches; the least recently used leave first.
 
         Raises:
-            ConfigError: the budget's factor or the merge size does not fit the checkpoint.
+            ConfigError: `max_pixels` or the merge size does not fit the checkpoint.
         """
         self._processor = image_processor
         self._merge_size = int(image_processor.merge_size)
@@ -170,16 +170,13 @@ class ImageEncoder:
                 f"merge_size is {self._merge_size} in the image processor, but qwen_vl_utils resizes for "
                 f"{_MERGE_SIZE_OF_QWEN_VL_UTILS}; use a Qwen2.5-VL or Qwen3-VL checkpoint"
             )
-        self.budget = budget or ImageBudget(
-            factor=factor,
-            min_pixels=int(image_processor.size["shortest_edge"]),
-            max_pixels=int(image_processor.size["longest_edge"]),
+        size = image_processor.size
+        own = ImageBudget(
+            factor=factor, min_pixels=int(size["shortest_edge"]), max_pixels=int(size["longest_edge"])
         )
-        if self.budget.factor != factor:
-            raise ConfigError(
-                f"image budget has factor {self.budget.factor}, the checkpoint needs patch size times merge "
-                f"size = {factor}; set factor={factor}"
-            )
+        self.budget = own.limited(max_pixels)
+        if max_pixels:
+            image_processor.size = type(size)(shortest_edge=own.min_pixels, longest_edge=max_pixels)
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
         self._cache: OrderedDict[str, EncodedImage] = OrderedDict()
@@ -190,6 +187,7 @@ class ImageEncoder:
 
         Raises:
             ImageDecodeError: the bytes are damaged.
+            ConfigError: the budget leaves its shorter side less than one token.
         """
         encoded = self._cache.get(screenshot.sha256)
         if encoded is None:
@@ -200,6 +198,7 @@ class ImageEncoder:
         return encoded
 
     def _encode(self, screenshot: Screenshot) -> EncodedImage:
+        ScreenGeometry.of(screenshot.width_px, screenshot.height_px, self.budget)  # refuses what has no size
         content = {
             "type": "image",
             "image": screenshot.image(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,12 +12,12 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from gui_agent.errors import ConfigError
+from gui_agent.model_settings import ModelSettings
 from gui_agent.policies.checkpoint_folder import check_checkpoint
 from gui_agent.policies.transformers_images import PROCESSOR_CLASSES
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_placement import DTYPES, place
 from gui_agent.policies.transformers_roles import RoleFolder
-from gui_agent.policy import ImageBudget
 
 DEFAULT_ADAPTER: Final = "default"
 _LINEAR_LAYERS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -95,7 +96,7 @@ def load_model(
     device: str = "cpu",
     lora: LoraSettings | None = None,
     adapters: tuple[str, ...] = (DEFAULT_ADAPTER,),
-    image_budget: ImageBudget | None = None,
+    image_max_pixels: int = 0,
     vision_frozen: bool = True,
     gradient_checkpointing: bool = False,
 ) -> VisionLanguageModel:
@@ -109,20 +110,58 @@ def load_model(
         lora: attach fresh adapters of this shape and freeze everything else; a folder with adapters of its
             own keeps those.
         adapters: names of the adapters to attach, one per role if the roles have their own.
-        image_budget: bounds of picture sizes; the checkpoint's own when None.
+        image_max_pixels: pixels of the largest picture after resizing; 0 takes what the model was trained
+            with, which is the bound of the checkpoint's image processor.
         vision_frozen: the vision tower gets no gradient, so that its features stay valid over updates.
         gradient_checkpointing: trade time for memory in training.
 
     Raises:
         ConfigError: nothing is there, the architecture is not supported, or a setting is impossible.
     """
-    roles = RoleFolder.read(path)
+    roles, said = RoleFolder.read(path), ModelSettings.read(Path(path))
+    trained_with = (said.image_max_pixels if said else None) or 0
+    model = _load(
+        path,
+        roles,
+        dtype=dtype,
+        device=device,
+        lora=lora,
+        adapters=adapters,
+        image_max_pixels=image_max_pixels or (trained_with if roles else 0),  # the processor is the base's
+        vision_frozen=vision_frozen,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    shown = model.images.budget.max_pixels
+    if trained_with not in (0, shown):
+        warnings.warn(
+            f"{path} was trained on pictures of at most {trained_with} pixels and is shown up to {shown}; "
+            "leave image_max_pixels at 0, unless you mean to change them",
+            stacklevel=2,
+        )
+    return model
+
+
+def _load(
+    path: str | Path,
+    roles: RoleFolder | None,
+    *,
+    dtype: str,
+    device: str,
+    lora: LoraSettings | None,
+    adapters: tuple[str, ...],
+    image_max_pixels: int,
+    vision_frozen: bool,
+    gradient_checkpointing: bool,
+) -> VisionLanguageModel:
     if roles is not None:
-        base = load_model(
+        base = _load(
             roles.base_model,
+            RoleFolder.read(roles.base_model),
             dtype=dtype,
             device=device,
-            image_budget=image_budget,
+            lora=None,
+            adapters=(),
+            image_max_pixels=image_max_pixels,
             vision_frozen=True,
             gradient_checkpointing=gradient_checkpointing,
         )
@@ -138,6 +177,7 @@ def load_model(
     placement = place(device, dtype)
     config = load_config(path)
     processor = load_processor(path)
+    _check_pictures_fit(config, image_max_pixels)
     try:
         model, found = AutoModelForImageTextToText.from_pretrained(
             path,
@@ -171,9 +211,20 @@ def load_model(
         model,
         processor,
         peft_model=peft_model,
-        image_budget=image_budget,
+        image_max_pixels=image_max_pixels,
         vision_frozen=vision_frozen or lora is not None,
     )
+
+
+def _check_pictures_fit(config: Any, image_max_pixels: int) -> None:
+    """One picture must fit into a prompt."""
+    side_px = config.vision_config.patch_size * config.vision_config.spatial_merge_size
+    tokens, longest = image_max_pixels // side_px**2, config.get_text_config().max_position_embeddings
+    if tokens >= longest:
+        raise ConfigError(
+            f"image_max_pixels is {image_max_pixels}, which is {tokens} tokens, but a prompt of this model "
+            f"has {longest} at most; expected fewer than {longest * side_px**2}"
+        )
 
 
 def save_adapter(model: VisionLanguageModel, folder: str | Path, *, adapter: str = DEFAULT_ADAPTER) -> Path:

@@ -20,7 +20,6 @@ from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_encoding import PromptEncoder
 from gui_agent.policies.transformers_images import ImageEncoder
 from gui_agent.policies.transformers_packing import PackedBatch, PackingRules, TokenSequence, pack
-from gui_agent.policy import ImageBudget
 
 _SMALLEST_TREE: Final = 512
 
@@ -98,18 +97,22 @@ class VisionLanguageModel:
         processor: Any,
         *,
         peft_model: Any = None,
-        image_budget: ImageBudget | None = None,
+        image_max_pixels: int = 0,
         vision_frozen: bool = True,
         feature_cache_bytes: int = 1024 * 2**20,
     ) -> None:
-        """Wrap a loaded network; see `load_model` for the usual way to get one."""
+        """Wrap a loaded network; see `load_model` for the usual way to get one.
+
+        Raises:
+            ConfigError: `image_max_pixels` is below the smallest picture.
+        """
         _flatten_patch_convolution(network.model.visual.patch_embed.proj)
         self.network = network
         self.peft_model = peft_model
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.family = str(network.config.model_type)
-        self.images = ImageEncoder(processor.image_processor, budget=image_budget)
+        self.images = ImageEncoder(processor.image_processor, max_pixels=image_max_pixels)
         self.prompts = PromptEncoder(processor, self.images)
         self.image_token_id = self.prompts.image_token_id
         self.end_token_id = self.prompts.end_token_id

@@ -19,7 +19,6 @@ from gui_agent.errors import ConfigError, ImageDecodeError
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_images import ImageEncoder, process_vision_info
 from gui_agent.policies.transformers_loading import load_processor
-from gui_agent.policy import ImageBudget
 
 
 def _picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -77,14 +76,15 @@ def test_saved_folders_load_by_the_configuration_of_their_model(tiny_model_dir: 
 
 
 def test_geometry_of_coordinates_is_the_size_the_tower_sees(tiny_model_dir_qwen3: Path) -> None:
-    budget = ImageBudget(factor=28, min_pixels=4 * 28 * 28, max_pixels=100 * 28 * 28)
-    encoder = ImageEncoder(load_processor(tiny_model_dir_qwen3).image_processor, budget=budget)
-    geometry = ScreenGeometry.of(1080, 2400, budget)
+    processor = load_processor(tiny_model_dir_qwen3).image_processor
+    encoder = ImageEncoder(processor, max_pixels=100 * 28 * 28)
+    geometry = ScreenGeometry.of(1080, 2400, encoder.budget)
 
     _, height, width = encoder.encode(Screenshot.from_image(_picture(1080, 2400))).grid
 
     assert (width * 14, height * 14) == (geometry.resized_width_px, geometry.resized_height_px)
     assert width * height // 4 <= 100
+    assert processor.size["longest_edge"] == 100 * 28 * 28  # what a checkpoint saved from here says
 
 
 def test_each_screenshot_is_decoded_once_while_cached(tiny_model_dir_qwen3: Path) -> None:
@@ -109,9 +109,13 @@ def test_damaged_bytes_are_an_error(tiny_model_dir_qwen3: Path) -> None:
         encoder.encode(Screenshot(data=whole.data[:200], width_px=112, height_px=224))
 
 
-def test_budget_of_another_family_is_refused(tiny_model_dir_qwen3: Path) -> None:
-    with pytest.raises(ConfigError, match="factor=28"):
-        ImageEncoder(load_processor(tiny_model_dir_qwen3).image_processor, budget=ImageBudget(factor=32))
+def test_bounds_that_no_picture_keeps_are_refused(tiny_model_dir_qwen3: Path) -> None:
+    processor = load_processor(tiny_model_dir_qwen3).image_processor
+    with pytest.raises(ConfigError, match=r"3136 pixels.*1,280 tokens are 1003520"):
+        ImageEncoder(processor, max_pixels=1280)  # tokens, where pixels are meant
+    strip = Screenshot.from_image(_picture(40, 2400))
+    with pytest.raises(ConfigError, match=r"40x2400.*raise image_max_pixels"):
+        ImageEncoder(processor, max_pixels=16 * 28 * 28).encode(strip)
 
 
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")

@@ -134,7 +134,7 @@ def test_bfloat16_keeps_log_probabilities_in_float32(tiny_model_dir: Path) -> No
 
 def test_image_budget_is_honoured(tiny_model_dir: Path) -> None:
     budget = ImageBudget(factor=28, min_pixels=4 * 784, max_pixels=8 * 784)
-    policy = TransformersPolicy(load_model(tiny_model_dir, image_budget=budget))
+    policy = TransformersPolicy(load_model(tiny_model_dir, image_max_pixels=budget.max_pixels))
     completion = _sample(policy)
     assert policy.image_budget == budget
     assert completion.prompt_token_ids.count(policy.model.image_token_id) == 8

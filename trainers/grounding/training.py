@@ -84,7 +84,13 @@ def train_grounding(
     """
     started = time.process_time()
     torch.manual_seed(config.seed)
-    model = load_model(config.model, dtype=config.dtype, device=config.device, vision_frozen=False)
+    model = load_model(
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
+        image_max_pixels=config.image_max_pixels,
+        vision_frozen=False,
+    )
     folder = config.output_dir / "model"
     prompt_format = get_format(format_name, image_budget=model.images.budget)
     questions = config.num_eval_questions if held_out else 0
@@ -96,7 +102,8 @@ def train_grounding(
             trainer.run(progress)
         model.network.save_pretrained(folder)
         model.processor.save_pretrained(folder)
-        ModelSettings(agent=AgentKind.FLAT, format=format_name).write(folder)
+        shown = model.images.budget.max_pixels
+        ModelSettings(agent=AgentKind.FLAT, format=format_name, image_max_pixels=shown).write(folder)
         if questions:
             accuracy = pointing_accuracy(
                 model, held_out, prompt_format, num_questions=questions, goal=config.goal, seed=config.seed
