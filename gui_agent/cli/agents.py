@@ -81,8 +81,8 @@ class AgentOptions:
             raise ConfigError("planner is set, but a flat agent has none; say --agent hierarchical")
         if self.planner_image_max_pixels and not self.planner:
             raise ConfigError(
-                f"planner_image_max_pixels is {self.planner_image_max_pixels}, but no other model plans; name "
-                "one with --planner, or say --image-max-pixels"
+                f"planner_image_max_pixels is {self.planner_image_max_pixels}, but no other model plans; "
+                "name one with --planner, or say --image-max-pixels"
             )
 
     def require_model(self) -> None:
