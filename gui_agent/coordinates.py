@@ -63,6 +63,10 @@ class ScreenGeometry:
             resized_height_px=resized_height_px,
         )
 
+    def num_tokens(self, factor: int) -> int:
+        """Picture tokens of a prompt; `factor` is that of the budget."""
+        return self.resized_width_px * self.resized_height_px // factor**2
+
 
 def smart_resize(
     height_px: int, width_px: int, *, factor: int, min_pixels: int, max_pixels: int

@@ -157,6 +157,7 @@ class EvalRun:
         self._check_inputs()
         in_step = answer_at_once(self.devices, self.suite)
         async with open_policy(self.agent, lock_step=in_step) as policy:
+            report["image_budget"] = asdict(policy.image_budget)
             # First, because devices without experts or recordings without labels refuse an oracle.
             oracles = {
                 oracle.value: await self._sections(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from gui_agent.formats.compact import CompactFormat, compact_vocabulary
 from gui_agent.formats.registry import get_format
 from gui_agent.matching import get_matcher
 from gui_agent.observation import LabelledScreen
+from gui_agent.policies.checkpoint_folder import stated_image_budget
 from gui_agent.policy import SamplingParams
 from trainers.algorithms import configured_algorithm
 from trainers.grounding.config import GroundingConfig
@@ -39,6 +41,7 @@ from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft_config import SFTConfig
 from trainers.without_effect import warn_without_effect
 from trajectories.collect import collect_episodes, group_jobs
+from trajectories.records import Trajectory
 from trajectories.replay_task import ReplayTask
 
 if TYPE_CHECKING:  # these import torch, which --help does without
@@ -347,8 +350,25 @@ def _preview(config: SFTConfig | SemiOnlineConfig, data: Path) -> int:
     for trajectory in recordings.trajectories:  # what cannot be replayed is told here
         ReplayTask.from_trajectory(trajectory, recordings.screenshots)
     number = len(recordings.trajectories)
-    print(f"would train {config.model} on {number} trajectories of {data} into {config.output_dir}")
+    tokens = _tokens_of_screens(config, recordings.trajectories)
+    print(f"would train {config.model} on {number} trajectories of {data} into {config.output_dir}{tokens}")
     return 0
+
+
+def _tokens_of_screens(config: SFTConfig | SemiOnlineConfig, trajectories: Sequence[Trajectory]) -> str:
+    """What the commonest screen costs, where the model is a folder and says how pictures reach it.
+
+    Raises:
+        ConfigError: `image_max_pixels` is below the smallest picture of the model, or too low for a screen.
+    """
+    budget = stated_image_budget(config.model)
+    if budget is None:
+        return ""
+    budget = budget.limited(config.image_max_pixels)
+    sizes = Counter((step.width_px, step.height_px) for each in trajectories for step in each.steps)
+    seen = {size: ScreenGeometry.of(*size, budget).num_tokens(budget.factor) for size in sizes}
+    (width_px, height_px), _ = sizes.most_common(1)[0]
+    return f"; a screenshot of {width_px}x{height_px} is {seen[width_px, height_px]:,} tokens"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,19 +10,29 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gui_agent.actions import Click
 from gui_agent.agent_spec import AgentKind
 from gui_agent.cli.agents import AgentOptions, open_policy
+from gui_agent.cli.main import main
+from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
+from gui_agent.formats.registry import get_format
 from gui_agent.model_settings import ModelSettings
 from gui_agent.observation import Screenshot
 from gui_agent.policies.by_role import PolicyByRole
+from gui_agent.policies.checkpoint_folder import stated_image_budget
 from gui_agent.policies.transformers_loading import LoraSettings, load_model, load_processor
 from gui_agent.policies.transformers_roles import ROLE_ADAPTERS
 from gui_agent.policy import ImageBudget
 from trainers.learner import Learner
+from trainers.learner_model import load_learner_model
 from trainers.rl_config import RLConfig
+from trainers.sft import expert_rows, train_sft
 from trainers.sft_config import SFTConfig
 from trainers.without_effect import settings_without_effect
+from trajectories.records import EpisodeRecord, Step, Trajectory
+from trajectories.replay import ReplaySource
+from trajectories.store import TrajectoryStore
 
 LIMIT = 16 * 28**2
 OTHER = 25 * 28**2
@@ -35,6 +45,64 @@ def trained(tiny_model_dir_qwen3: Path, tmp_path_factory: pytest.TempPathFactory
     model = load_model(tiny_model_dir_qwen3, image_max_pixels=LIMIT)
     Learner(model, SFTConfig(model="m", device="cpu", format="compact")).export(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "experts"
+    step = Step(
+        index=0, screenshot_sha256=SCREEN.sha256, width_px=200, height_px=400, requested=None,
+        executed=Click(x=100, y=300), expected=ExpertAction(action=Click(x=100, y=300)),
+    )  # fmt: skip
+    trajectory = Trajectory(
+        episode_id="expert", task_id="task", template="tap", suite="tiny", goal="tap", split="train",
+        steps=(step,), stop=StopReason.FINISHED, outcome=Outcome(verdict=Verdict.SUCCESS),
+    )  # fmt: skip
+    record = EpisodeRecord(trajectory=trajectory, screenshots={SCREEN.sha256: SCREEN})
+    TrajectoryStore.create(path).append(record)
+    return path
+
+
+def test_expert_rows_point_into_the_picture_of_the_limit(
+    tiny_model_dir_qwen2_5: Path, data: Path, tmp_path: Path
+) -> None:
+    config = SFTConfig(
+        model=str(tiny_model_dir_qwen2_5), data=data, output_dir=tmp_path, format="compact", device="cpu",
+        image_max_pixels=LIMIT, max_steps=1,
+    )  # fmt: skip
+    model = load_learner_model(config)
+    store = TrajectoryStore.open(data)
+    tasks = ReplaySource(store, store.screenshots).tasks
+    prompt_format = get_format(config.format, image_budget=model.images.budget)
+    (row,) = expert_rows(tasks, model, prompt_format, thoughts=False).rows
+    assert row.image_grids == ((1, 10, 4),)  # 200x400 in 16 tokens of 28x28: 56x140
+    assert row.prompt_token_ids.count(model.image_token_id) == 10
+    assert model.prompts.decode(row.token_ids) == "click 28 105"
+    said = ModelSettings.read(train_sft(config).model_dir)
+    assert said is not None
+    assert (said.format, said.image_max_pixels) == ("compact", LIMIT)
+
+
+def test_a_dry_run_says_what_a_screenshot_costs(
+    trained: Path, tiny_model_dir_qwen3: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for model, chosen, number in ((tiny_model_dir_qwen3, 0, 98), (trained, 0, 10), (trained, OTHER, 21)):
+        command = f"train sft --model {model} --data {data} --image-max-pixels {chosen} --dry-run"
+        assert main(command.split()) == 0
+        assert f"; a screenshot of 200x400 is {number} tokens" in capsys.readouterr().out
+    assert main([*command.split()[:-2], "1280", "--dry-run"]) == 2
+    assert "1,280 tokens are 1003520" in capsys.readouterr().err
+
+
+def test_what_files_state_is_what_a_processor_does(
+    trained: Path, tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    for folder in (trained, tiny_model_dir):
+        assert stated_image_budget(folder) == load_model(folder).images.budget
+    older = {"patch_size": 14, "merge_size": 2, "min_pixels": 3136, "max_pixels": 12_845_056}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(older))
+    assert stated_image_budget(tmp_path) == ImageBudget()
+    assert stated_image_budget("owner/name") is None
 
 
 def test_a_trained_model_keeps_its_limit_wherever_it_is_loaded(trained: Path) -> None:
