@@ -159,7 +159,7 @@ class Sft(SFTConfig):
     Examples:
         gui-agent train sft --recipe quickstart --model runs/grounding/model --data runs/demonstrations
         gui-agent train sft --model Qwen/Qwen2.5-VL-7B-Instruct --data runs/android_control --lora-rank 32 \\
-            --bf16 --gradient-checkpointing --output-dir runs/sft
+            --bf16 --gradient-checkpointing --image-max-pixels 1003520 --output-dir runs/sft
     """
 
     def run(self) -> int:

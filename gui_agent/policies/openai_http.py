@@ -21,6 +21,7 @@ import httpx
 from gui_agent.addresses import is_loopback
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import ConfigError, PolicyError
+from gui_agent.policies.checkpoint_folder import stated_image_budget
 from gui_agent.policies.openai_protocol import Dialect, messages_of
 from gui_agent.policy import (
     Completion,
@@ -136,7 +137,8 @@ class OpenAIPolicy:
 
         Args:
             endpoint: the server.
-            image_budget: how it resizes pictures, if it does not tell; Qwen2.5-VL's bounds by default.
+            image_budget: how it resizes pictures; None takes what it tells, or the folder on this computer
+                that vLLM names, else Qwen2.5-VL's bounds.
             image_max_pixels: pixels of the largest picture that its model is to be shown; 0 leaves that to
                 the server. vLLM is told; to others pictures travel at the size at which they are shown.
             transport: how requests travel; the network by default.
@@ -172,8 +174,8 @@ class OpenAIPolicy:
             by_owner = {dialect.value: dialect for dialect in (Dialect.GUI_AGENT, Dialect.VLLM)}
             dialect = by_owner.get(str(model.get("owned_by")), Dialect.OPENAI)
             self._endpoint = dataclasses.replace(self._endpoint, dialect=dialect)
-        if image_budget is None and "image_budget" in model:
-            self._image_budget = ImageBudget(**model["image_budget"])
+        if image_budget is None:
+            self._image_budget = _told_budget(model, self._endpoint.dialect) or self._image_budget
         self._version = int(model.get("policy_version", self._version))
 
     def _limit_pictures(self, max_pixels: int) -> None:
@@ -407,6 +409,14 @@ class _Answer:
             f"{self.endpoint.base_url}, model {self.answer.get('model')!r}: {what}{remedy}; "
             f"the answer began: {_shorten(json.dumps(self.answer))}"
         )
+
+
+def _told_budget(model: dict[str, Any], dialect: Dialect) -> ImageBudget | None:
+    """How a server says that it resizes pictures; vLLM only says from which folder it has the model."""
+    if "image_budget" in model:
+        return ImageBudget(**model["image_budget"])
+    folder = model.get("root") if dialect is Dialect.VLLM else None
+    return stated_image_budget(folder) if isinstance(folder, str) and folder else None
 
 
 def _client(endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:

@@ -52,6 +52,22 @@ async def test_a_served_model_sees_what_a_local_one_of_the_same_limit_sees(
     roomy.close()
 
 
+async def test_the_folder_that_vllm_serves_says_how_pictures_are_resized(
+    tiny_model_dir_qwen3: Path,
+) -> None:
+    for root, expected in (
+        (str(tiny_model_dir_qwen3), ImageBudget(max_pixels=802816)),
+        ("/on/another/computer", ImageBudget()),
+        ("", ImageBudget()),
+    ):
+        models = {"data": [{"id": "m", "owned_by": "vllm", "root": root}]}
+        transport = httpx.MockTransport(lambda _, models=models: httpx.Response(200, json=models))
+        async with await OpenAIPolicy.connect(
+            Endpoint(base_url="http://s/v1"), transport=transport
+        ) as policy:
+            assert policy.image_budget == expected
+
+
 @pytest.mark.parametrize("owner", ["vllm", "somebody"])
 async def test_vllm_resizes_by_itself_and_others_get_smaller_pictures(owner: str) -> None:
     asked: list[dict[str, Any]] = []
