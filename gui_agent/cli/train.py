@@ -361,11 +361,12 @@ def _tokens_of_screens(config: SFTConfig | SemiOnlineConfig, trajectories: Seque
     Raises:
         ConfigError: `image_max_pixels` is below the smallest picture of the model, or too low for a screen.
     """
+    steps = (step for trajectory in trajectories for step in trajectory.steps)
+    sizes = Counter((step.width_px, step.height_px) for step in steps if step.width_px and step.height_px)
     budget = stated_image_budget(config.model)
-    if budget is None:
+    if budget is None or not sizes:
         return ""
     budget = budget.limited(config.image_max_pixels)
-    sizes = Counter((step.width_px, step.height_px) for each in trajectories for step in each.steps)
     seen = {size: ScreenGeometry.of(*size, budget).num_tokens(budget.factor) for size in sizes}
     (width_px, height_px), _ = sizes.most_common(1)[0]
     return f"; a screenshot of {width_px}x{height_px} is {seen[width_px, height_px]:,} tokens"
