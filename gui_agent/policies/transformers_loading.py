@@ -131,6 +131,7 @@ def load_model(
         vision_frozen=vision_frozen,
         gradient_checkpointing=gradient_checkpointing,
     )
+    _check_pictures_fit(model.network.config, image_max_pixels)
     shown = model.images.budget.max_pixels
     if trained_with not in (0, shown):
         warnings.warn(
@@ -177,7 +178,6 @@ def _load(
     placement = place(device, dtype)
     config = load_config(path)
     processor = load_processor(path)
-    _check_pictures_fit(config, image_max_pixels)
     try:
         model, found = AutoModelForImageTextToText.from_pretrained(
             path,
@@ -217,7 +217,7 @@ def _load(
 
 
 def _check_pictures_fit(config: Any, image_max_pixels: int) -> None:
-    """One picture must fit into a prompt."""
+    """One picture must fit into a prompt, where its size is chosen here."""
     side_px = config.vision_config.patch_size * config.vision_config.spatial_merge_size
     tokens, longest = image_max_pixels // side_px**2, config.get_text_config().max_position_embeddings
     if tokens >= longest:
