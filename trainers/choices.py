@@ -34,15 +34,6 @@ class OnExhausted(StrEnum):
     """Train on the groups that passed; an iteration without any changes no weights, and is counted."""
 
 
-class OnDamage(StrEnum):
-    """What to do about a recording that cannot be read or replayed."""
-
-    RAISE = "raise"
-    """Stop, before training begins; at a broken picture, when it is first shown."""
-    SKIP = "skip"
-    """Leave it out, with a warning that says where and why, and count it."""
-
-
 class FaultStrategy(StrEnum):
     """What becomes of an episode whose device broke; it is never scored."""
 

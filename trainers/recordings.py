@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from gui_agent.device import StopReason, Verdict
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Screenshot
-from trainers.choices import OnDamage
 from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft_config import SFTConfig
+from trajectories.damage import OnDamage
 from trajectories.records import Trajectory
 from trajectories.replay_task import ReplayTask
 from trajectories.store import TrajectoryStore
@@ -73,8 +73,7 @@ def open_store(config: SFTConfig | SemiOnlineConfig) -> TrajectoryStore:
     Raises:
         DataError: there is none, or it is damaged.
     """
-    skip = config.on_damage is OnDamage.SKIP
-    return TrajectoryStore.open(config.data, on_damage="skip" if skip else "raise")
+    return TrajectoryStore.open(config.data, on_damage=config.on_damage)
 
 
 def _damage(reasons: Sequence[str]) -> str:

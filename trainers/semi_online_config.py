@@ -9,8 +9,8 @@ from pathlib import Path
 from gui_agent.agent import PatchThought
 from gui_agent.agent_spec import AgentSpec
 from gui_agent.hierarchy import PatchSubgoal
-from trainers.choices import OnDamage
 from trainers.rl_config import RLConfig
+from trajectories.damage import OnDamage
 from trajectories.subgoals import SubgoalSource
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gui_agent.agent_spec import AgentSpec
-from trainers.choices import OnDamage
 from trainers.config import LearnerConfig
+from trajectories.damage import OnDamage
 from trajectories.subgoals import SubgoalSource
 
 

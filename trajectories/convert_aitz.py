@@ -58,7 +58,7 @@ class AitzOptions:
     images: Path | None = None
     split: str = "train"
     suite: str = "aitz"
-    on_problem: OnDamage = "skip"
+    on_problem: OnDamage = OnDamage.SKIP
 
 
 def convert_aitz_files(
@@ -88,7 +88,7 @@ def read_aitz(
             record = _Episode(source, images, options).record()
         except DataError as error:
             problem = RowProblem(file=str(source), line=1, reason=str(error))
-            if options.on_problem == "raise":
+            if options.on_problem is OnDamage.RAISE:
                 raise DataError(str(problem)) from error
             report.problems.append(problem)
             continue

@@ -35,7 +35,7 @@ class JsonlOptions:
 
     images: Path | None = None
     split: str | None = None
-    on_problem: OnDamage = "skip"
+    on_problem: OnDamage = OnDamage.SKIP
 
 
 def convert_jsonl_file(
@@ -128,7 +128,7 @@ def read_jsonl(
             line_of[name] = line
         except DataError as error:
             problem = RowProblem(file=str(source), line=line, reason=str(error))
-            if options.on_problem == "raise":
+            if options.on_problem is OnDamage.RAISE:
                 raise DataError(str(problem)) from error
             report.problems.append(problem)
             record = None

@@ -105,7 +105,7 @@ class UiS1Options:
     swipes: SwipesAsStored | None = None
     split: str | None = None
     suite: str = "android_control"
-    on_problem: OnDamage = "skip"
+    on_problem: OnDamage = OnDamage.SKIP
 
 
 def convert_ui_s1_file(source: str | Path, target: str | Path, options: UiS1Options) -> ConversionReport:
@@ -145,7 +145,7 @@ def read_ui_s1(
             record = row.record(names)
         except DataError as error:
             problem = RowProblem(file=str(source), line=line, reason=str(error))
-            if options.on_problem == "raise":
+            if options.on_problem is OnDamage.RAISE:
                 raise DataError(str(problem)) from error
             report.problems.append(problem)
             continue

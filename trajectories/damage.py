@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
-OnDamage = Literal["raise", "skip"]
-"""Stop at the first damage, or leave out what is damaged and list it."""
+
+class OnDamage(StrEnum):
+    """What to do about an episode that cannot be read, converted or replayed."""
+
+    RAISE = "raise"
+    """Stop there; in a training before it begins, at a broken picture when it is first shown."""
+    SKIP = "skip"
+    """Leave it out, say where and why, and count it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ def export_jsonl(
     store: TrajectoryStore,
     folder: Path,
     *,
-    on_damage: OnDamage = "raise",
+    on_damage: OnDamage = OnDamage.RAISE,
     on_episode: Callable[[], None] = lambda: None,
 ) -> ExportReport:
     """Write `episodes.jsonl` and the pictures beside it.
@@ -93,7 +93,7 @@ def export_jsonl(
                 line = _line(trajectory, store, target)
             except DataError as error:
                 problem = f"{store.path}, episode {trajectory.episode_id!r}: {error}"
-                if on_damage == "raise":
+                if on_damage is OnDamage.RAISE:
                     raise type(error)(problem) from error
                 report.problems.append(problem)
             else:

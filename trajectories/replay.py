@@ -29,6 +29,7 @@ from gui_agent.device import (
 from gui_agent.errors import ConfigError, DataError, DeviceError, ReplayError
 from gui_agent.matching import MatchResult
 from gui_agent.observation import Observation, Screenshot
+from trajectories.damage import OnDamage
 from trajectories.records import Trajectory
 from trajectories.replay_task import ReplayFrame, ReplayTask
 
@@ -241,7 +242,7 @@ class ReplaySource:
         suite: str = "replay",
         successful_only: bool = True,
         single_step: bool = False,
-        on_damage: str = "raise",
+        on_damage: OnDamage = OnDamage.RAISE,
     ) -> None:
         """Read recordings.
 
@@ -273,10 +274,10 @@ class ReplaySource:
                 continue
             try:
                 task = ReplayTask.from_trajectory(trajectory, pictures)
-                if on_damage == "skip":
+                if on_damage is OnDamage.SKIP:
                     task.check_pictures()
             except DataError as error:
-                if on_damage == "raise":
+                if on_damage is OnDamage.RAISE:
                     raise
                 self.refused.append(Refusal(episode_id=trajectory.episode_id, reason=str(error)))
                 continue

@@ -93,10 +93,10 @@ class TrajectoryStore:
             )
         path.mkdir(parents=True, exist_ok=True)
         meta = write_meta(path, source or {})
-        return cls(path, meta, on_damage="raise")
+        return cls(path, meta, on_damage=OnDamage.RAISE)
 
     @classmethod
-    def open(cls, path: str | Path, *, on_damage: OnDamage = "raise") -> Self:
+    def open(cls, path: str | Path, *, on_damage: OnDamage = OnDamage.RAISE) -> Self:
         """Open a store for reading and appending.
 
         Args:
@@ -272,7 +272,7 @@ class TrajectoryStore:
 
     def validate(self) -> StoreReport:
         """Read everything and say what is damaged, without stopping at the first."""
-        checked = type(self)(self.path, self.meta, on_damage="skip")
+        checked = type(self)(self.path, self.meta, on_damage=OnDamage.SKIP)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             checked.refresh()
@@ -407,7 +407,7 @@ class TrajectoryStore:
     def _damaged(
         self, error: DataError, file: str, *, row: int | None = None, episode_id: str | None = None
     ) -> None:
-        if self._on_damage == "raise":
+        if self._on_damage is OnDamage.RAISE:
             raise error
         newer = isinstance(error, SchemaVersionError)
         damage = Damage(file=file, message=str(error), row=row, episode_id=episode_id, newer_schema=newer)

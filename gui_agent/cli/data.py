@@ -58,7 +58,7 @@ class Convert:
     images: Path | None = None
     screen: str = ""
     split: str = ""
-    on_damage: OnDamage = "skip"
+    on_damage: OnDamage = OnDamage.SKIP
 
     def run(self) -> int:
         """Convert and print what became of every row.

@@ -34,7 +34,7 @@ class Export:
 
     path: Path = option(positional=True)
     output: Path
-    on_damage: OnDamage = "raise"
+    on_damage: OnDamage = OnDamage.RAISE
 
     def run(self) -> int:
         """Write, and say how much.

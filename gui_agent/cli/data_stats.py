@@ -47,7 +47,7 @@ class Stats:
 
     path: Path = option(positional=True)
     top: int = 12
-    on_damage: OnDamage = "raise"
+    on_damage: OnDamage = OnDamage.RAISE
     json: bool = False
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from gui_agent.cli.config import option
 from gui_agent.cli.folders import store_folder
 from gui_agent.errors import ConfigError, DataError
 from trajectories.check import FindingKind, StoreCheck, check_store
+from trajectories.damage import OnDamage
 from trajectories.store import TrajectoryStore
 
 _AS_WIDE_AS_IT_IS = 10_000
@@ -59,7 +60,7 @@ class Validate:
             ConfigError: there is no store.
             DataError: something is damaged.
         """
-        store = TrajectoryStore.open(store_folder(self.path), on_damage="skip")
+        store = TrajectoryStore.open(store_folder(self.path), on_damage=OnDamage.SKIP)
         with progress_bar() as bar:
             task = bar.add_task("episodes and pictures", total=len(store) + len(store.screenshots))
             check = check_store(store, on_progress=lambda: bar.advance(task))
@@ -77,7 +78,7 @@ class Validate:
 
     def dry_run(self) -> int:
         """Say how much there is to check."""
-        store = TrajectoryStore.open(store_folder(self.path), on_damage="skip")
+        store = TrajectoryStore.open(store_folder(self.path), on_damage=OnDamage.SKIP)
         print(f"would check {len(store)} episodes and {len(store.screenshots)} pictures")
         return 0
 

@@ -36,6 +36,7 @@ from gui_agent.matching import get_matcher
 from gui_agent.policy import Policy
 from trainers.rewards import SAMPLING_LIMIT
 from trajectories.collect import EpisodeLabels, collect_episodes, group_jobs
+from trajectories.damage import OnDamage
 from trajectories.records import EpisodeRecord, Trajectory
 from trajectories.store import TrajectoryStore
 from trajectories.subgoals import SubgoalSource, with_subgoals
@@ -322,7 +323,7 @@ def _starts(trajectories: Iterable[Trajectory]) -> set[tuple[str, str | None]]:
 def _refuse_foreign(path: Path) -> None:
     """Episodes of an earlier evaluation are replaced, but nobody else's."""
     if (path / "meta.json").exists():
-        made_by = TrajectoryStore.open(path, on_damage="skip").meta.get("source", {}).get("made_by")
+        made_by = TrajectoryStore.open(path, on_damage=OnDamage.SKIP).meta.get("source", {}).get("made_by")
         if made_by != _MADE_BY:
             raise ConfigError(
                 f"{path} holds trajectories that no evaluation wrote and that this one would replace; choose "

@@ -18,6 +18,7 @@ from gui_agent.errors import DataError
 from gui_agent.formats.planner import PlannerFormat
 from gui_agent.matching import ActionMatcher
 from gui_agent.observation import Screenshot
+from trajectories.damage import OnDamage
 from trajectories.records import EpisodeRecord, Trajectory
 from trajectories.replay import ReplayFactory, ReplaySource
 from trajectories.replay_task import ReplayTask
@@ -133,7 +134,9 @@ class ReplayEvaluation:
         return asdict(error_split(plans, matcher=self.matcher.identifier, seed=self.seed))
 
     def _source(self, *, single_step: bool) -> ReplaySource:
-        return ReplaySource(self.trajectories, self.screenshots, single_step=single_step, on_damage="skip")
+        return ReplaySource(
+            self.trajectories, self.screenshots, single_step=single_step, on_damage=OnDamage.SKIP
+        )
 
     async def _replay(
         self, tasks: Sequence[ReplayTask], what: str, *, patch_budget: int | None = 0

@@ -20,6 +20,7 @@ from gui_agent.viewer.runs import RunSource
 from gui_agent.web.serving import ServingOptions, serve
 from trainers.online_config import OnlineConfig
 from trainers.rl_config import RLConfig
+from trajectories.damage import OnDamage
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 from trajectories.viewer import Annotations, write_viewer
@@ -92,7 +93,7 @@ class View:
 
     def _write(self) -> int:
         source = run_source(self.path, reward=self.reward)
-        store = TrajectoryStore.open(source.store, on_damage="skip")
+        store = TrajectoryStore.open(source.store, on_damage=OnDamage.SKIP)
         records = list(islice(records_of(store), self.limit or None))
         for damage in store.damage:
             print(f"gui-agent: left out: {damage.message}", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gui_agent.viewer.credits import Scorer, StoreCredits
 from gui_agent.viewer.curves import METRICS_FILE
+from trajectories.damage import OnDamage
 from trajectories.store import TrajectoryStore
 from trajectories.viewer.index import Listing, StoreIndex
 
@@ -47,7 +48,7 @@ class ViewedRun:
     _seen: Listing = field(init=False)
 
     def __post_init__(self) -> None:
-        self.store = TrajectoryStore.open(self.source.store, on_damage="skip")
+        self.store = TrajectoryStore.open(self.source.store, on_damage=OnDamage.SKIP)
         self.index = StoreIndex(self.source.store)
         self._seen = self.index.refresh()
         if self.source.scorer is not None:

@@ -15,6 +15,7 @@ from gui_agent.actions import ACTION_TYPES, Action, LongPress, ParseError, Scrol
 from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.observation import Box, Screenshot
 from trajectories.convert_jsonl import JsonlOptions, convert_jsonl_file
+from trajectories.damage import OnDamage
 from trajectories.export_jsonl import FILE, carried, export_jsonl
 from trajectories.records import EpisodeRecord, Step, StepTimings, Trajectory
 from trajectories.store import TrajectoryStore
@@ -146,7 +147,9 @@ def test_a_store_comes_back_equal(episodes: tuple[Trajectory, ...]) -> None:
         store = TrajectoryStore.create(folder / "store")
         store.append([EpisodeRecord(trajectory=episode, screenshots=pictures) for episode in episodes])
         export_jsonl(store, folder / "out")
-        report = convert_jsonl_file(folder / "out" / FILE, folder / "back", JsonlOptions(on_problem="raise"))
+        report = convert_jsonl_file(
+            folder / "out" / FILE, folder / "back", JsonlOptions(on_problem=OnDamage.RAISE)
+        )
         back = TrajectoryStore.open(folder / "back")
         assert list(back) == [carried(episode) for episode in episodes]
         assert report.num_episodes == len(episodes)

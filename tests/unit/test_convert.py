@@ -34,6 +34,7 @@ from trajectories.convert_ui_s1 import (
     convert_ui_s1_file,
     read_ui_s1,
 )
+from trajectories.damage import OnDamage
 from trajectories.episode import run_episode
 from trajectories.replay import ReplayDevice, ReplaySource, ReplayTask
 from trajectories.store import TrajectoryStore
@@ -188,7 +189,7 @@ def test_bad_rows_are_named_and_good_rows_kept(tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match=bad[problem.line][1]):
             raise AssertionError(problem.reason)
     with pytest.raises(DataError, match=r"rows\.jsonl:2: not JSON"):
-        list(read_ui_s1(file, UiS1Options(on_problem="raise")))
+        list(read_ui_s1(file, UiS1Options(on_problem=OnDamage.RAISE)))
 
 
 def test_pictures_are_found_by_name_and_give_the_size(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gui_agent.errors import DataError
 from gui_agent.observation import Box
 from trajectories.convert import ConversionReport
 from trajectories.convert_jsonl import JsonlOptions, convert_jsonl_file, read_jsonl
+from trajectories.damage import OnDamage
 from trajectories.export_jsonl import FILE, carried
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
@@ -46,7 +47,7 @@ def write(folder: Path, *rows: Any) -> Path:
 
 
 def read(folder: Path, *rows: Any) -> list[EpisodeRecord]:
-    return list(read_jsonl(write(folder, *rows), JsonlOptions(on_problem="raise")))
+    return list(read_jsonl(write(folder, *rows), JsonlOptions(on_problem=OnDamage.RAISE)))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_what_is_wrong_is_named_and_the_rest_kept(folder: Path) -> None:
         assert expected in problem.reason, line
     assert 'id is "good", as in line' in report.problems[-1].reason
     with pytest.raises(DataError, match=r"episodes\.jsonl:1: not JSON"):
-        list(read_jsonl(file, JsonlOptions(on_problem="raise")))
+        list(read_jsonl(file, JsonlOptions(on_problem=OnDamage.RAISE)))
 
 
 def test_a_conversion_goes_on_where_it_was_broken_off(folder: Path) -> None:

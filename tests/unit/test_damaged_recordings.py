@@ -20,12 +20,12 @@ from gui_agent.cli.main import main
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import DataError
 from gui_agent.observation import Screenshot
-from trainers.choices import OnDamage
 from trainers.metrics import read_metrics
 from trainers.recordings import read_recordings
 from trainers.semi_online import replay_tasks
 from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft_config import SFTConfig
+from trajectories.damage import OnDamage
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore
 

@@ -18,6 +18,7 @@ from gui_agent.cli.main import main
 from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.observation import Screenshot
 from trajectories.check import FindingKind, StoreCheck, check_store
+from trajectories.damage import OnDamage
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.stats import Distribution
 from trajectories.store import TrajectoryStore
@@ -47,7 +48,7 @@ def episode(name: str, *steps: Step, **fields: Any) -> EpisodeRecord:
 
 
 def checked(path: Path) -> StoreCheck:
-    return check_store(TrajectoryStore.open(path, on_damage="skip"))
+    return check_store(TrajectoryStore.open(path, on_damage=OnDamage.SKIP))
 
 
 def test_a_good_store_has_nothing_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from gui_agent.device import ActionResult, ActionSource, ExpertAction, Outcome, 
 from gui_agent.errors import ConfigError, DeviceError, ReplayError
 from gui_agent.matching import get_matcher
 from gui_agent.observation import Box, Observation, Screenshot
+from trajectories.damage import OnDamage
 from trajectories.episode import run_episode
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.replay import ReplayDevice, ReplayFactory, ReplaySource, ReplayTask
@@ -200,7 +201,7 @@ OUTSIDE = ExpertAction(action=Click(x=100, y=5))
 def test_a_recording_that_cannot_be_a_world_is_refused(trajectory: Trajectory, message: str) -> None:
     with pytest.raises(ReplayError, match=message):
         ReplayTask.from_trajectory(trajectory, CLICKS.screenshots)
-    source = ReplaySource([trajectory, FINISHING.trajectory], CLICKS.screenshots, on_damage="skip")
+    source = ReplaySource([trajectory, FINISHING.trajectory], CLICKS.screenshots, on_damage=OnDamage.SKIP)
     assert [task.trajectory_id for task in source.tasks] == ["finishing"]
     assert [refusal.episode_id for refusal in source.refused] == ["rec"]
 

@@ -17,6 +17,7 @@ from gui_agent.device import Outcome, StopReason, Verdict
 from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole, Completion, FinishReason
+from trajectories.damage import OnDamage
 from trajectories.records import SCHEMA_VERSION, EpisodeRecord, Step, Trajectory
 from trajectories.rows import ADDED_COLUMNS
 from trajectories.store import TrajectoryStore
@@ -183,7 +184,7 @@ def test_a_truncated_shard_names_itself_and_costs_nothing_else(tmp_path: Path, k
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(DataError, match=rf"{kind}-00000001\.parquet: the shard is .*on_damage='skip'"):
         list(TrajectoryStore.open(tmp_path))
-    lenient = TrajectoryStore.open(tmp_path, on_damage="skip")
+    lenient = TrajectoryStore.open(tmp_path, on_damage=OnDamage.SKIP)
     assert [trajectory.episode_id for trajectory in lenient] == ["e0", "e1", "e3", "e4"]
     assert len(lenient.damage) == 1
     lenient.append(episode(9))
@@ -203,7 +204,7 @@ def test_a_cell_that_cannot_be_read_names_file_row_and_column(tmp_path: Path) ->
     message = r"episodes-00000000\.parquet, row 1: episode 'e1', step 0: column 'executed'.*teleport"
     with pytest.raises(DataError, match=message):
         list(TrajectoryStore.open(tmp_path))
-    lenient = TrajectoryStore.open(tmp_path, on_damage="skip")
+    lenient = TrajectoryStore.open(tmp_path, on_damage=OnDamage.SKIP)
     assert [trajectory.episode_id for trajectory in lenient] == ["e0"]
     assert (lenient.damage[0].row, lenient.damage[0].episode_id) == (1, "e1")
 
@@ -246,7 +247,7 @@ def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
     meta = json.loads((tmp_path / "meta.json").read_text())
     (tmp_path / "meta.json").write_text(json.dumps({**meta, "schema_version": SCHEMA_VERSION + 1}))
     with pytest.raises(SchemaVersionError, match=r"meta\.json"):
-        TrajectoryStore.open(tmp_path, on_damage="skip")
+        TrajectoryStore.open(tmp_path, on_damage=OnDamage.SKIP)
 
 
 def test_a_store_of_the_schema_before_candidates_is_read_and_appended_to(tmp_path: Path) -> None:
