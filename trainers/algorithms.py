@@ -83,6 +83,7 @@ class AlgorithmEntry:
         paper: where it comes from.
         needs: what it cannot do without.
         use: when to choose it.
+        filter_std: deviation that a group must exceed, where the setting of that name says nothing.
     """
 
     options: type[AlgorithmOptions]
@@ -90,6 +91,7 @@ class AlgorithmEntry:
     paper: Paper
     needs: tuple[Need, ...]
     use: str
+    filter_std: float = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +224,7 @@ ALGORITHMS: Final[dict[str, AlgorithmEntry]] = {
         ),
         needs=(Need.GROUP, Need.HIERARCHY),
         use="joint training of planner and actor; live, on devices that can be restored",
+        filter_std=0.0,  # where one of many is right a group deviates by less than 0.3, and is worth most
     ),
 }
 
@@ -262,6 +265,12 @@ def configured_algorithm(config: RLConfig) -> Algorithm:
         config.algorithm,
         EstimatorSettings(gamma=config.gamma, step_weight=config.step_weight, compat=config.compat),
     )
+
+
+def min_group_std(config: RLConfig) -> float:
+    """What `filter_std` of a training comes to."""
+    given = config.filter_std
+    return get_algorithm(config.algorithm).entry.filter_std if given is None else given
 
 
 def get_estimator(text: str, settings: EstimatorSettings | None = None) -> AdvantageEstimator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gui_agent.matching import ActionMatcher
 from trainers.advantages.foresight import ForesightOptions
-from trainers.algorithms import configured_algorithm
+from trainers.algorithms import configured_algorithm, min_group_std
 from trainers.credit import EstimatorCredit
 from trainers.foresight import ForesightCredit, ForesightReward
 from trainers.rl_config import RLConfig
@@ -23,5 +23,5 @@ def configured_credit(config: RLConfig, matcher: ActionMatcher | None) -> Estima
     options = configured_algorithm(config).options
     if isinstance(options, ForesightOptions):
         reward = ForesightReward(options=options, matcher=matcher)
-        return ForesightCredit(reward, config.learning_roles, filter_std=config.min_group_std)
+        return ForesightCredit(reward, config.learning_roles, filter_std=min_group_std(config))
     return EstimatorCredit(config, by_outcome=matcher is None)

@@ -14,9 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from trainers.advantages import EstimatorRow
-from trainers.algorithms import Algorithm, configured_algorithm
+from trainers.algorithms import Algorithm, configured_algorithm, min_group_std
 from trainers.choices import Compat
-from trainers.filters import filter_rows
 from trainers.rapo import scale_informative
 from trainers.returns import discounted_returns
 from trainers.rewards import RewardFn, StepReward, checked, get_reward, total
@@ -87,7 +86,7 @@ class EstimatorCredit:
         Raises:
             ConfigError: a name is unknown.
         """
-        self._filter_std = config.min_group_std
+        self._filter_std = min_group_std(config)
         self._filter_solve_rate = config.filter_solve_rate
         self._solved_reward = config.solved_reward
         self._scale_informative = config.scale_informative
@@ -173,15 +172,9 @@ class EstimatorCredit:
         """How much the episodes of one group differ."""
         if self._by_outcome:
             return statistics.pstdev([total(steps) for steps in rewards])
-        rows = [
-            row
-            for trajectory, steps in zip(trajectories, rewards, strict=True)
-            for row in estimator_rows(trajectory, steps)
-        ]
-        found = filter_rows(
-            rows, gamma=self._gamma, threshold=0.0, cut_includes_mismatch=self._cut_includes_mismatch
-        )
-        return max(found.deviations.values(), default=0.0)
+        # One value per episode, however many roles spoke at its first step.
+        episodes = zip(trajectories, rewards, strict=True)
+        return statistics.pstdev([self.returns(trajectory, steps)[0] for trajectory, steps in episodes])
 
 
 def estimator_rows(

@@ -13,8 +13,6 @@ from enum import StrEnum
 import numpy as np
 
 from gui_agent.errors import ConfigError
-from trainers.advantages import EstimatorRow
-from trainers.returns import discounted_returns
 
 
 class FilterMetric(StrEnum):
@@ -75,40 +73,3 @@ def filter_groups(
     single = {group for group, found in values.items() if len(found) == 1}
     kept = tuple(group for group in values if group in single or deviations[group] > threshold)
     return FilterResult(kept=kept, deviations=deviations)
-
-
-def filter_rows(
-    rows: Sequence[EstimatorRow],
-    *,
-    gamma: float,
-    threshold: float = 0.3,
-    metric: FilterMetric = FilterMetric.SEQ_FUTURE_REWARD,
-    cut_includes_mismatch: bool = True,
-) -> FilterResult:
-    """`filter_groups` on estimator rows; the returns are computed here. Roles share a group's verdict.
-
-    Args:
-        rows: of whole groups.
-        gamma: discount of the returns.
-        threshold: deviation to exceed.
-        metric: which rows count.
-        cut_includes_mismatch: see `discounted_returns`.
-    """
-    rollouts = [(row.group_id, row.episode_id, row.role) for row in rows]
-    values = [row.reward for row in rows]
-    if metric is FilterMetric.SEQ_FUTURE_REWARD:
-        values = discounted_returns(
-            values,
-            [row.matched for row in rows],
-            rollouts,
-            [row.step for row in rows],
-            gamma=gamma,
-            cut_includes_mismatch=cut_includes_mismatch,
-        ).tolist()
-    return filter_groups(
-        [row.group_id for row in rows],
-        [row.step for row in rows],
-        values,
-        metric=metric,
-        threshold=threshold,
-    )

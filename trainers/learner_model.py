@@ -73,11 +73,13 @@ def _check_rank(config: LearnerConfig, model: VisionLanguageModel) -> None:
             )
 
 
-def check_frozen_roles(config: LearnerConfig, model: VisionLanguageModel) -> None:
-    """Refuse to freeze a role whose weights are the other's too.
+def check_roles(config: LearnerConfig, model: VisionLanguageModel) -> None:
+    """Ask whether planner and actor have weights of their own, where one is to stay as it is.
+
+    A role that is frozen must have; one that rests until its turn comes should, and a warning says so.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: a role is to be frozen that shares its weights with the other.
     """
     foreign = config.foreign_roles if isinstance(config, RLConfig) else frozenset()
     own = sorted(role.value for role in config.frozen_roles - foreign)

@@ -26,6 +26,7 @@ from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_policy import SampleRequest, TransformersPolicy
 from gui_agent.policy import AgentRole, Completion, ImageBudget, Prompt, SampleKey, SamplingParams
+from trainers.algorithms import min_group_std
 from trainers.checkpoint import TrainerState
 from trainers.choices import OnExhausted
 from trainers.credit import Credit, ScoredGroup
@@ -297,7 +298,7 @@ class TrainingLoop:
         return sampled
 
     def _too_few_groups(self, sampled: _Sampled) -> str:
-        config = self._config
+        config, filter_std = self._config, min_group_std(self._config)
         dropped = sum(batch.groups_dropped for batch in sampled.batches)
         why = "devices broke, or tasks have no verdict"
         lost = f" ({dropped} more could not be judged: {why})" if dropped else ""
@@ -308,7 +309,7 @@ class TrainingLoop:
         return (
             f"update {self._update}: {len(sampled.kept)} of {config.groups_per_update} groups were worth "
             f"training on after max_num_gen_batches={config.max_num_gen_batches}{lost}; {first}"
-            f"lower filter_std (now {config.min_group_std}){wider}, raise num_generations, warm the model up "
+            f"lower filter_std (now {filter_std}){wider}, raise num_generations, warm the model up "
             "with SFT, or set on_exhausted=train_on_rest"
         )
 

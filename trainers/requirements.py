@@ -13,7 +13,7 @@ from gui_agent.observation import Observation
 from gui_agent.trial import restorable
 from trainers.advantages import Anchor, AnchorOptions
 from trainers.advantages.foresight import Execution, ForesightOptions, JudgeName
-from trainers.algorithms import Algorithm, Need
+from trainers.algorithms import Algorithm, Need, min_group_std
 from trainers.rewards import get_reward
 from trainers.rl_config import RLConfig
 from trainers.semi_online_config import SemiOnlineConfig
@@ -109,10 +109,11 @@ def _check_lone_episodes(config: RLConfig, algorithm: Algorithm) -> None:
             f"num_generations is {config.num_generations}, but {algorithm.name} compares an episode with its "
             "siblings, so every advantage would be 0; set num_generations to 2 or more (papers use 8)"
         )
-    if config.min_group_std != _KEEP_ALL:
+    filter_std = min_group_std(config)
+    if filter_std != _KEEP_ALL:
         raise ConfigError(
             f"num_generations is {config.num_generations}, and groups of one differ in nothing, so that the "
-            f"filter would drop them all (filter_std is {config.min_group_std}); set filter_std to -1"
+            f"filter would drop them all (filter_std is {filter_std}); set filter_std to -1"
         )
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.errors import ConfigError
-from gui_agent.named_options import NamedOptions
 from gui_agent.policy import AgentRole, SamplingParams, check_image_max_pixels
 from trainers.choices import Compat, OldLogprobs, OnExhausted
 from trainers.config import LearnerConfig
@@ -34,8 +33,8 @@ class RLConfig(LearnerConfig):
         step_weight: weight of the step advantage beside the episode advantage (UI-S1's omega); none takes
             the algorithm's published value.
         filter_std: keep groups whose first-step returns (live: rewards of episodes) have a population
-            deviation above this; -1 keeps all; none takes the 0.3 of UI-S1 in a replay, and 0 with foresight,
-            whose groups deviate by less where one of many is right.
+            deviation above this; -1 keeps all; none takes the algorithm's own value: the 0.3 of UI-S1, but 0
+            with foresight, whose groups deviate by less where one of many is right.
         filter_solve_rate: beside that, keep only groups of which a share strictly between these two solved
             the task (DAPO: 0 1); none keeps all.
         solved_reward: an episode solved its task if its rewards add up to more than this (RAPO: 0.5); none
@@ -118,8 +117,8 @@ class RLConfig(LearnerConfig):
         self._require(self.max_batch_size >= 1, "max_batch_size", "1 or more")
         self._require(self.max_concurrency >= 1, "max_concurrency", "1 or more")
         self._require(self.gamma is None or 0 <= self.gamma <= 1, "gamma", "a discount in [0, 1]")
-        kept = self.min_group_std
-        self._require(kept >= 0 or kept == -1, "filter_std", "-1 (keep all), 0 or more")
+        kept = self.filter_std
+        self._require(kept is None or kept >= 0 or kept == -1, "filter_std", "-1 (keep all), 0 or more")
         low, high = self.filter_solve_rate or (0.0, 1.0)
         self._require(0 <= low < high <= 1, "filter_solve_rate", "two shares in [0, 1], the lower one first")
         self._require(
@@ -136,13 +135,6 @@ class RLConfig(LearnerConfig):
         self._require(self.num_generations >= 1, "num_generations", "1 or more (2 to compare siblings)")
         check_image_max_pixels(self.partner_image_max_pixels, name="partner_image_max_pixels")
         self._check_schedule()
-
-    @property
-    def min_group_std(self) -> float:
-        """What `filter_std` comes to."""
-        if self.filter_std is not None:
-            return self.filter_std
-        return 0.0 if NamedOptions.parse(self.algorithm, kind="algorithm").name == "foresight" else 0.3
 
     @property
     def trains_two_roles(self) -> bool:

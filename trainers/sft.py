@@ -21,7 +21,7 @@ from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_roles import adapter_of_role
 from trainers.batching import MiniBatch, plan_steps, token_budget
 from trainers.learner import Learner
-from trainers.learner_model import check_frozen_roles, load_learner_model
+from trainers.learner_model import check_roles, load_learner_model
 from trainers.loop import StopCause, TrainResult
 from trainers.metrics import Stopwatch
 from trainers.processes import build_accelerator
@@ -54,7 +54,7 @@ def train_sft(config: SFTConfig) -> TrainResult:
     stopwatch = Stopwatch()
     accelerator = build_accelerator(config)
     model = load_learner_model(config, accelerator=accelerator)
-    check_frozen_roles(config, model)
+    check_roles(config, model)
     expert = _rows_of(tasks, model, config)
     learner = Learner(
         model,

@@ -16,7 +16,7 @@ from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_roles import adapter_of_role
 from trainers.credit import Credit
 from trainers.learner import Learner
-from trainers.learner_model import check_frozen_roles, load_learner_model
+from trainers.learner_model import check_roles, load_learner_model
 from trainers.loop import Evaluator, TimedPolicy, TrainingLoop, TrainResult
 from trainers.metrics import Stopwatch
 from trainers.partners import Partners
@@ -91,7 +91,7 @@ class Training:
             ConfigError: a role is to be frozen that shares its weights with the other.
         """
         roles = adapter_of_role(model.adapters)
-        check_frozen_roles(config, model)
+        check_roles(config, model)
         stopwatch = Stopwatch()
         policy = TimedPolicy(
             model,

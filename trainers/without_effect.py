@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from gui_agent.agent_spec import AgentKind
-from trainers.algorithms import EstimatorSettings, get_algorithm
+from gui_agent.hierarchy import PatchSubgoal
+from trainers.advantages.foresight import ForesightOptions
+from trainers.algorithms import EstimatorSettings, get_algorithm, min_group_std
 from trainers.choices import Compat, FaultStrategy
 from trainers.config import LearnerConfig
 from trainers.online_config import OnlineConfig
 from trainers.rewards import get_reward
 from trainers.rl_config import RLConfig
 from trainers.semi_online_config import SemiOnlineConfig
-from trainers.sft_config import SFTConfig
 
 
 def warn_without_effect(config: LearnerConfig) -> None:
@@ -26,15 +28,13 @@ def warn_without_effect(config: LearnerConfig) -> None:
 
 def settings_without_effect(config: LearnerConfig) -> list[str]:
     """A sentence for each setting that is not its default and changes nothing, or misleads, beside others."""
-    found = [*_of_weights(config), *_of_warmup(config)]
+    found = [*_of_weights(config), *_of_warmup(config), *_of_epochs(config)]
     if isinstance(config, RLConfig):
         found += [*_of_groups(config), *_of_partner(config), *_of_methods(config), *_of_temperature(config)]
     if isinstance(config, SemiOnlineConfig):
         found += _of_patches(config)
     if isinstance(config, OnlineConfig):
         found += _of_faults(config)
-    if isinstance(config, SFTConfig) and config.max_steps >= 0 and _is_chosen(config, "num_train_epochs"):
-        found.append(_no_effect(config, "num_train_epochs", "where max_steps says when to stop"))
     return found
 
 
@@ -48,13 +48,24 @@ def _of_weights(config: LearnerConfig) -> Iterator[str]:
 
 
 def _of_warmup(config: LearnerConfig) -> Iterator[str]:
-    if 0 < config.max_steps < config.warmup_steps:
-        highest = config.learning_rate * config.max_steps / config.warmup_steps
+    limits = {"max_steps": config.max_steps}
+    if isinstance(config, RLConfig):
+        limits["max_updates * num_mini_batches"] = config.max_updates * config.num_mini_batches
+    # 0 makes no step at all, and less is no limit.
+    name, steps = min(limits.items(), key=lambda limit: limit[1] if limit[1] > 0 else math.inf)
+    if config.learning_rate and 0 < steps < config.warmup_steps:
+        highest = config.learning_rate * steps / config.warmup_steps
         yield (
             f"learning_rate={config.learning_rate:g} is never reached: warmup_steps={config.warmup_steps} is "
-            f"more than max_steps={config.max_steps}, so that it rises to {highest:.3g} at most; lower "
-            "warmup_steps"
+            f"more than {name}={steps}, so that it rises to {highest:.3g} at most; lower warmup_steps"
         )
+
+
+def _of_epochs(config: LearnerConfig) -> Iterator[str]:
+    """RL counts updates and may end at `max_steps` or after its epochs; imitation counts steps."""
+    limit = "max_updates" if isinstance(config, RLConfig) else "max_steps"
+    if getattr(config, limit) >= 0 and _is_chosen(config, "num_train_epochs"):
+        yield _no_effect(config, "num_train_epochs", f"where {limit} says when to stop")
 
 
 def _of_temperature(config: RLConfig) -> Iterator[str]:
@@ -70,9 +81,10 @@ def _of_groups(config: RLConfig) -> Iterator[str]:
     if config.solved_reward is not None and asks_who_solved == (None, None) and not config.replay_successes:
         where = "without filter_solve_rate, max_solve_rate or replay_successes"
         yield _no_effect(config, "solved_reward", where)
-    if config.scale_informative and config.min_group_std >= 0:
+    filter_std = min_group_std(config)
+    if config.scale_informative and filter_std >= 0:
         yield (
-            f"scale_informative has hardly an effect with filter_std={config.min_group_std}, which drops "
+            f"scale_informative has hardly an effect with filter_std={filter_std}, which drops "
             "groups that teach nothing; set filter_std to -1"
         )
     if config.api_key_env and not any("://" in name for name in (config.planner, config.actor)):
@@ -85,31 +97,34 @@ def _of_partner(config: RLConfig) -> Iterator[str]:
 
 
 def _of_methods(config: RLConfig) -> Iterator[str]:
-    """`compat` switches what some estimators and one reward compute, and nothing else."""
+    """`compat` switches what some estimators, one reward and the filter of replays compute, nothing else."""
     if config.compat is Compat.PAPER:
         return
-    of_paper = EstimatorSettings(compat=Compat.PAPER)
-    of_release = EstimatorSettings(compat=config.compat)
-    same_estimator = (
-        get_algorithm(config.algorithm, of_paper).estimator
-        == get_algorithm(config.algorithm, of_release).estimator
-    )
-    if same_estimator and get_reward(config.reward) == get_reward(config.reward, compat=config.compat):
+    of_paper = get_algorithm(config.algorithm)
+    of_release = get_algorithm(config.algorithm, EstimatorSettings(compat=config.compat))
+    same_reward = get_reward(config.reward) == get_reward(config.reward, compat=config.compat)
+    compares_returns = isinstance(config, SemiOnlineConfig) and min_group_std(config) >= 0
+    if isinstance(of_paper.options, ForesightOptions):  # it pays by itself, and compares no returns
+        yield _no_effect(config, "compat", f"on algorithm {config.algorithm!r}")
+    elif of_paper.estimator == of_release.estimator and same_reward and not compares_returns:
         yield _no_effect(config, "compat", f"on algorithm {config.algorithm!r} and reward {config.reward!r}")
 
 
 def _of_patches(config: SemiOnlineConfig) -> Iterator[str]:
     names = ["patch_thought"]
-    if config.agent is AgentKind.HIERARCHICAL:  # elsewhere it is named as what a flat agent has no use for
+    plans = config.agent is AgentKind.HIERARCHICAL  # a flat agent's are named above
+    if plans:
         names.append("patch_subgoal")
     if config.single_step:
         for name in ("patch_budget", *names):
             if _is_chosen(config, name):
                 yield _no_effect(config, name, "with single_step, where no step follows a patch")
     elif config.patch_budget == 0:
-        for name in names:
+        for name in (*names, "subgoals") if plans else names:
             if _is_chosen(config, name):
                 yield _no_effect(config, name, "with patch_budget=0")
+    elif plans and config.patch_subgoal is PatchSubgoal.NONE and _is_chosen(config, "subgoals"):
+        yield _no_effect(config, "subgoals", "with patch_subgoal=none")
 
 
 def _of_faults(config: OnlineConfig) -> Iterator[str]:

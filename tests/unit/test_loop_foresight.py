@@ -16,7 +16,7 @@ from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError
 from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole
-from trainers.algorithms import configured_algorithm
+from trainers.algorithms import configured_algorithm, min_group_std
 from trainers.annotate import step_credits
 from trainers.choices import OnExhausted
 from trainers.learner import Learner
@@ -225,10 +225,10 @@ async def test_roles_that_share_all_weights_cannot_rest(model_dir: Path, data: P
 
 
 def test_one_right_subgoal_of_many_is_enough_to_learn_from() -> None:
-    assert settings(Path("m"), Path("d"), Path("o"), filter_std=None).min_group_std == 0
-    assert SemiOnlineConfig(algorithm="gigpo").min_group_std == 0.3
-    assert SemiOnlineConfig(algorithm="foresight:probes=2", filter_std=0.1).min_group_std == 0.1
-    assert OnlineConfig().min_group_std == 0
+    assert min_group_std(settings(Path("m"), Path("d"), Path("o"), filter_std=None)) == 0
+    assert min_group_std(SemiOnlineConfig(algorithm="gigpo")) == 0.3
+    assert min_group_std(SemiOnlineConfig(algorithm="foresight:probes=2", filter_std=0.1)) == 0.1
+    assert min_group_std(OnlineConfig()) == 0
 
 
 def test_an_experts_action_is_not_compared_with_where_none_is_known() -> None:

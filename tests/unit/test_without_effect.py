@@ -33,6 +33,16 @@ TWO_ROLES = SemiOnlineConfig(agent=AgentKind.HIERARCHICAL)
             {"compat": Compat.RELEASE, "algorithm": "rloo"},
             "compat=release has no effect on",
         ),
+        (
+            REPLAY,
+            {"compat": Compat.RELEASE, "algorithm": "rloo", "reward": "task", "filter_std": -1},
+            "compat=release has no effect on",
+        ),
+        (
+            TWO_ROLES,
+            {"compat": Compat.RELEASE, "algorithm": "foresight"},
+            "compat=release has no effect on algorithm 'foresight'",
+        ),
         (ONLINE, {"fault_strategy": FaultStrategy.DROP_GROUP, "max_fault_retries": 5}, "max_fault_retries=5"),
         (ONLINE, {"api_key_env": "KEY"}, "api_key_env=KEY has no effect without"),
         (REPLAY, {"lora_alpha": 64}, "lora_alpha=64 has no effect without lora_rank"),
@@ -41,6 +51,17 @@ TWO_ROLES = SemiOnlineConfig(agent=AgentKind.HIERARCHICAL)
         (REPLAY, {"patch_budget": 0, "patch_thought": PatchThought.ON_POLICY}, "with patch_budget=0"),
         (REPLAY, {"single_step": True, "patch_budget": 3}, "patch_budget=3 has no effect with single_step"),
         (TWO_ROLES, {"patch_budget": 0, "patch_subgoal": PatchSubgoal.NONE}, "with patch_budget=0"),
+        (TWO_ROLES, {"patch_budget": 0, "subgoals": SubgoalSource.TEMPLATE}, "with patch_budget=0"),
+        (
+            dataclasses.replace(TWO_ROLES, patch_subgoal=PatchSubgoal.NONE),
+            {"subgoals": SubgoalSource.TEMPLATE},
+            "subgoals=template has no effect with patch_subgoal=none",
+        ),
+        (
+            REPLAY,
+            {"max_updates": 10, "num_train_epochs": 3},
+            "num_train_epochs=3 has no effect where max_updates says when to stop",
+        ),
         (
             SFTConfig(),
             {"max_steps": 10, "num_train_epochs": 3},
@@ -62,6 +83,11 @@ def test_a_setting_without_effect_is_named(
     [
         (SFTConfig(learning_rate=1e-3), {"warmup_steps": 20, "max_steps": 10}, r"rises to 0\.0005 at most"),
         (REPLAY, {"warmup_steps": 20, "max_steps": 19}, "warmup_steps=20 is more than max_steps=19"),
+        (
+            REPLAY,
+            {"warmup_steps": 20, "max_updates": 4, "num_mini_batches": 4},
+            r"warmup_steps=20 is more than max_updates \* num_mini_batches=16, so that it rises to 8e-07",
+        ),
         (REPLAY, {"temperature": 0.7}, r"temperature=0\.7 trains off policy"),
         (ONLINE, {"temperature": 1.2}, r"temperature=1\.2 trains off policy"),
     ],
@@ -80,15 +106,21 @@ def test_a_setting_that_does_what_few_will_want_is_named(
         (ONLINE, {}),
         (REPLAY, {"warmup_steps": 20, "max_steps": 20}),  # which the last step reaches
         (REPLAY, {"warmup_steps": 20}),
+        (REPLAY, {"warmup_steps": 20, "max_updates": 5}),
+        (REPLAY, {"max_steps": 10, "num_train_epochs": 3}),  # whichever comes first
         (ONLINE, {"scale_informative": True, "replay_successes": True}),
         (ONLINE, {"solved_reward": 0.5, "filter_solve_rate": (0.0, 1.0)}),
         (ONLINE, {"compat": Compat.RELEASE}),
         (ONLINE, {"max_fault_retries": 5}),
         (REPLAY, {}),
         (REPLAY, {"compat": Compat.RELEASE, "algorithm": "rloo"}),  # it switches the reward
+        (REPLAY, {"compat": Compat.RELEASE, "algorithm": "rloo", "reward": "task"}),  # … and the filter
         (REPLAY, {"lora_rank": 8, "lora_alpha": 64}),
         (REPLAY, {"patch_thought": PatchThought.ON_POLICY}),
-        (TWO_ROLES, {"subgoals": SubgoalSource.TEMPLATE, "patch_subgoal": PatchSubgoal.NONE}),
+        (TWO_ROLES, {"subgoals": SubgoalSource.TEMPLATE}),
+        (TWO_ROLES, {"patch_subgoal": PatchSubgoal.NONE}),
+        # The history of a single step is the expert's, its subgoals too.
+        (TWO_ROLES, {"subgoals": SubgoalSource.TEMPLATE, "single_step": True}),
         (TWO_ROLES, {"planner": "http://127.0.0.1:8000/v1#planner", "api_key_env": "KEY"}),
         (SFTConfig(), {"num_train_epochs": 3}),
     ],
