@@ -208,6 +208,7 @@ class TrainingLoop:
                 self._rapo.restore(state.rapo)
         with self._run as run:
             self._store = self._open_store(state)
+            self._remember()
             try:
                 while (cause := self._stop_cause()) is None:
                     await self._one_update()
@@ -238,7 +239,7 @@ class TrainingLoop:
             self._stopwatch.add("update", time.perf_counter() - started)
             line = {"update": self._update, **metrics, **evaluation, **self._stopwatch.take()}
             self._run.record(line)
-            self._run.end_update(self._update, **self._standing())
+            self._remember()
 
     async def _changed_weights(self) -> dict[str, Any]:
         """Sample and learn; the metrics of it."""
@@ -384,15 +385,16 @@ class TrainingLoop:
         return values[0]
 
     async def _save(self) -> Path:
-        return await self._policy.run(lambda: self._run.save(self._update, **self._standing()))
+        return await self._policy.run(self._run.save)
 
-    def _standing(self) -> dict[str, Any]:
-        """What a checkpoint knows besides weights and counters."""
-        return {
-            "position": self._source.position,
-            "store_mark": None if self._store is None else len(self._store),
-            "rapo": None if self._rapo is None else self._rapo.state,
-        }
+    def _remember(self) -> None:
+        """Tell what a checkpoint knows besides weights and counters."""
+        self._run.stands_at(
+            self._update,
+            position=self._source.position,
+            store_mark=None if self._store is None else len(self._store),
+            rapo=None if self._rapo is None else self._rapo.state,
+        )
 
     def _open_store(self, state: TrainerState | None) -> TrajectoryStore | None:
         """The store of this run, without what was sampled after the checkpoint."""

@@ -72,7 +72,7 @@ class RunFolder:
         self._reporters: list[Reporter] = []
         self._metrics_bytes = 0
         self._knows_rows = True
-        self._ended: TrainerState | None = None
+        self._standing = TrainerState(update=0, optimizer_steps=0)
         self.is_main = bool(learner.accelerator.is_main_process)
         self.last_checkpoint: Path | None = None
 
@@ -110,7 +110,6 @@ class RunFolder:
         self._stopwatch.resume(state.cpu_s)
         self._metrics_bytes = state.metrics_bytes
         self.last_checkpoint = path
-        self._ended = state
         if self.is_main:
             self._checkpoints.discard_after(state.update)
         return state
@@ -143,7 +142,7 @@ class RunFolder:
             reporter.log(numbers, step=metrics["update"])
         self._view.show(metrics)
 
-    def end_update(
+    def stands_at(
         self,
         update: int,
         *,
@@ -151,33 +150,37 @@ class RunFolder:
         store_mark: int | None = None,
         rapo: dict[str, Any] | None = None,
     ) -> None:
-        """Remember how things stand after an update, for `rescue`; call it after `record`."""
-        self._ended = self._state(update, position=position, store_mark=store_mark, rapo=rapo)
+        """Remember how things stand: before the first update, and after each once `record` was called.
+
+        This is what `save` and `rescue` write, beside weights and optimiser.
+        """
+        optimizer = self._learner.optimizer
+        self._standing = TrainerState(
+            update=update,
+            optimizer_steps=optimizer.num_steps,
+            skipped_steps=optimizer.num_skipped,
+            rows_trained=self._learner.rows_trained if self._knows_rows else None,
+            position=position,
+            store_mark=store_mark,
+            rapo=rapo or {},
+            metrics_bytes=0 if self._log is None else self._log.length_bytes,
+        )
 
     def is_due(self, update: int) -> bool:
         """Whether a checkpoint is to be written after this update."""
         return self._config.save_steps > 0 and update % self._config.save_steps == 0
 
-    def save(
-        self,
-        update: int,
-        *,
-        position: dict[str, Any],
-        store_mark: int | None = None,
-        rapo: dict[str, Any] | None = None,
-    ) -> Path:
-        """Write a checkpoint unless this update has one; call it where the model may be touched."""
-        path = self._path(update)
-        if self._is_saved(update):
-            return path
-        with self._stopwatch.measure("save"):
-            self._write(self._state(update, position=position, store_mark=store_mark, rapo=rapo))
-            self._learner.accelerator.wait_for_everyone()
-        if self._config.deterministic:
-            # A run that resumes here encodes its pictures anew, in other company; do the same.
-            self._learner.model.forget_features()
-        self.last_checkpoint = path
-        return path
+    def save(self) -> Path:
+        """Write a checkpoint unless there is one of this update; call it where the model may be touched."""
+        if not self._is_saved:
+            with self._stopwatch.measure("save"):
+                self._write()
+                self._learner.accelerator.wait_for_everyone()
+            if self._config.deterministic:
+                # A run that resumes here encodes its pictures anew, in other company; do the same.
+                self._learner.model.forget_features()
+            self.last_checkpoint = self._path
+        return self._path
 
     def rescue(self, *, with_all: bool) -> str:
         """Save the updates that ended before an error, and say how to go on; where the model may be touched.
@@ -187,29 +190,28 @@ class RunFolder:
         Args:
             with_all: all processes came here, and wait for each other; else one of them may be alone.
         """
-        ended, steps = self._ended, self._learner.optimizer.num_steps
-        if ended is None:
+        if self._standing.update == 0:
             return "no update had ended, so that nothing is lost; begin anew"
-        why = ""
-        if not self._is_saved(ended.update):
-            if steps != ended.optimizer_steps:
-                why = "it broke off while weights were changing"
-            elif not self.is_main:
-                # The first process saves, if it came here too.
-                why = "" if with_all else f"process {self._learner.accelerator.process_index} failed"
-                self.last_checkpoint = self._path(ended.update) if with_all else self.last_checkpoint
-            else:
-                try:
-                    self._write(dataclasses.replace(ended, cpu_s=self._stopwatch.cpu_s))
-                    self.last_checkpoint = self._path(ended.update)
-                except (OSError, SafetensorError) as error:
-                    why = f"no checkpoint could be written ({error})"
+        why_lost = "" if self._is_saved else self._save_what_ended(with_all=with_all)
         if with_all:
             self._learner.accelerator.wait_for_everyone()
-        return self._how_to_go_on(ended.update, why)
+        return self._how_to_go_on(why_lost)
 
-    def _how_to_go_on(self, ended: int, why_lost: str) -> str:
-        last = self.last_checkpoint
+    def _save_what_ended(self, *, with_all: bool) -> str:
+        """Empty, or why it is lost."""
+        if self._learner.optimizer.num_steps != self._standing.optimizer_steps:
+            return "it broke off while weights were changing"
+        if not self.is_main and not with_all:  # the first process saves, if it came here too
+            return f"process {self._learner.accelerator.process_index} failed"
+        try:
+            self._write()
+        except (OSError, SafetensorError) as error:
+            return f"no checkpoint could be written ({error})"
+        self.last_checkpoint = self._path
+        return ""
+
+    def _how_to_go_on(self, why_lost: str) -> str:
+        last, ended = self.last_checkpoint, self._standing.update
         if not why_lost:
             return f"{last} holds all {ended} updates that had ended; go on with resume_from_checkpoint=true"
         if last is None:
@@ -232,30 +234,18 @@ class RunFolder:
         self._learner.accelerator.wait_for_everyone()
         return folder
 
-    def _path(self, update: int) -> Path:
-        return self._config.output_dir / f"checkpoint-{update}"
+    @property
+    def _path(self) -> Path:
+        return self._config.output_dir / f"checkpoint-{self._standing.update}"
 
-    def _is_saved(self, update: int) -> bool:
+    @property
+    def _is_saved(self) -> bool:
         last = self.last_checkpoint
-        return last is not None and last.resolve() == self._path(update).resolve()
+        return last is not None and last.resolve() == self._path.resolve()
 
-    def _state(
-        self, update: int, *, position: dict[str, Any], store_mark: int | None, rapo: dict[str, Any] | None
-    ) -> TrainerState:
-        return TrainerState(
-            update=update,
-            optimizer_steps=self._learner.optimizer.num_steps,
-            skipped_steps=self._learner.optimizer.num_skipped,
-            rows_trained=self._learner.rows_trained if self._knows_rows else None,
-            position=position,
-            store_mark=store_mark,
-            rapo=rapo or {},
-            metrics_bytes=0 if self._log is None else self._log.length_bytes,
-            cpu_s=self._stopwatch.cpu_s,
-        )
-
-    def _write(self, state: TrainerState) -> None:
-        if self._log is not None:
+    def _write(self) -> None:
+        if self.is_main:
+            state = dataclasses.replace(self._standing, cpu_s=self._stopwatch.cpu_s)
             self._checkpoints.save(state, config_to_dict(self._config), self._learner.save)
 
     def _refuse_weights_that_never_changed(self) -> None:

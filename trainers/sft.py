@@ -134,11 +134,12 @@ class _Imitation:
         state = self._folder.resume()
         self._step = 0 if state is None else state.update
         with self._folder as folder:
+            folder.stands_at(self._step, position={})
             try:
                 cause = self._steps(folder)
             except (Exception, KeyboardInterrupt) as error:
                 fail(error, folder.rescue(with_all=False))
-            checkpoint = folder.save(self._step, position={})
+            checkpoint = folder.save()
             model_dir = folder.export()
         return TrainResult(
             updates=self._step,
@@ -157,9 +158,9 @@ class _Imitation:
             if position == 0 or not plan:
                 plan = self._plan(epoch)
             folder.record(self._one_step(plan[position], epoch))
-            folder.end_update(self._step, position={})
+            folder.stands_at(self._step, position={})
             if folder.is_due(self._step):
-                folder.save(self._step, position={})
+                folder.save()
         return cause
 
     def _plan(self, epoch: int) -> list[MiniBatch]:

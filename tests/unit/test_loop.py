@@ -14,7 +14,7 @@ from gui_agent.actions import Action, Click, Finish
 from gui_agent.agent import PatchThought
 from gui_agent.cli.main import ExitCode, exit_code_of
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
-from gui_agent.errors import ConfigError, DeviceError, ImageDecodeError, TrainingError
+from gui_agent.errors import ConfigError, DeviceError, ImageDecodeError, PolicyError, TrainingError
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Screenshot
 from trainers.checkpoint import load_state
@@ -22,8 +22,9 @@ from trainers.choices import OnExhausted
 from trainers.credit import EstimatorCredit
 from trainers.learner import Learner
 from trainers.loop import Evaluator, StopCause, TimedPolicy, TrainResult
-from trainers.metrics import Metrics, read_metrics, without_times
+from trainers.metrics import Metrics, MetricsLog, read_metrics, without_times
 from trainers.optimizer import WeightOptimizer
+from trainers.run_folder import RunFolder
 from trainers.semi_online import replay_tasks, train_semi_online
 from trainers.semi_online_config import SemiOnlineConfig
 from trainers.sft import expert_rows, train_sft
@@ -347,6 +348,96 @@ def test_an_error_between_steps_of_imitation_loses_none(
         train_sft(config)
     assert "checkpoint-3 holds all 3 updates that had ended" in told.value.__notes__[0]
     assert load_state(config.output_dir / "checkpoint-3").optimizer_steps == 3
+
+
+def breaks(patch: pytest.MonkeyPatch, owner: type, name: str, *, at_call: int = 1) -> None:
+    """Let a run break in its second update, at that call of a method there."""
+    ended, calls = 0, 0
+    stands_at, method = RunFolder.stands_at, getattr(owner, name)
+
+    def counted(self: RunFolder, *arguments: Any, **options: Any) -> None:
+        nonlocal ended
+        stands_at(self, *arguments, **options)
+        ended += 1  # the first call is that before the first update
+
+    def broken(self: Any, *arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += ended == 2
+        found = method(self, *arguments, **options)
+        if calls == at_call:
+            raise RuntimeError("out of memory")
+        return found
+
+    patch.setattr(RunFolder, "stands_at", counted)
+    patch.setattr(owner, name, broken)
+
+
+@pytest.fixture(scope="module")
+def unbroken(imitated: TrainResult, data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """Adapters, whose reference is the base in their place; a checkpoint after each update."""
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, folder), lora_rank=4, max_updates=7, save_steps=1, filter_std=-1,
+        learning_rate=1e-2,
+    )  # fmt: skip
+    return asyncio.run(train_semi_online(config))
+
+
+def left_behind(result: TrainResult) -> tuple[bytes, list[dict[str, Any]], list[str]]:
+    weights = (result.checkpoint / "model/adapter_model.safetensors").read_bytes()
+    moments = (result.checkpoint / "optimizer.safetensors").read_bytes()
+    lines = [without_times(line) for line in read_metrics(result.metrics_path)]
+    store = TrajectoryStore.open(result.metrics_path.parent / "trajectories")
+    return weights + moments, lines, list(store.episode_ids)
+
+
+async def test_a_run_that_breaks_wherever_weights_stand_still_goes_on_as_if_it_had_not(
+    unbroken: TrainResult, imitated: TrainResult, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), lora_rank=4, max_updates=7, save_steps=0,
+        filter_std=-1, learning_rate=1e-2, resume_from_checkpoint=True,
+    )  # fmt: skip
+    places: list[tuple[type, str]] = [
+        (TimedPolicy, "sample_batch"),
+        (TrajectoryStore, "append"),
+        (EstimatorCredit, "rows"),
+        (Learner, "_old_logprobs"),
+        (Learner, "_logprobs"),  # of the reference, while the adapters are out of the way
+        (Learner, "_compare"),  # gradients are there
+    ]
+    for ended, (owner, name) in enumerate(places, start=1):
+        with monkeypatch.context() as patch:
+            breaks(patch, owner, name)
+            with pytest.raises((RuntimeError, PolicyError), match="out of memory") as told:
+                await train_semi_online(config)
+        assert f"checkpoint-{ended} holds all {ended} updates" in told.value.__notes__[0]
+    assert left_behind(await train_semi_online(config)) == left_behind(unbroken)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "at_call"),
+    [
+        (WeightOptimizer, "_publish", 1),
+        (WeightOptimizer, "_collect_gradients", 2),  # before the second of two steps
+        (Learner, "update", 1),
+        (MetricsLog, "append", 1),
+    ],
+)
+async def test_weights_of_an_update_that_did_not_end_are_never_saved(
+    imitated: TrainResult, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    owner: type, name: str, at_call: int,
+) -> None:  # fmt: skip
+    config = dataclasses.replace(
+        rl_config(imitated.model_dir, data, tmp_path / "run"), lora_rank=4, max_updates=3, save_steps=0,
+        filter_std=-1, learning_rate=1e-2, resume_from_checkpoint=True,
+    )  # fmt: skip
+    with monkeypatch.context() as patch:
+        breaks(patch, owner, name, at_call=at_call)
+        with pytest.raises(RuntimeError, match="out of memory") as told:
+            await train_semi_online(config)
+    assert "weights were changing; there is no checkpoint" in told.value.__notes__[0]
+    assert not list(config.output_dir.glob("*checkpoint*"))
 
 
 async def test_a_finished_folder_is_not_overwritten(
