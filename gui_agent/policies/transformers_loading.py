@@ -155,6 +155,7 @@ def _load(
     gradient_checkpointing: bool,
 ) -> VisionLanguageModel:
     if roles is not None:
+        roles.check_base()
         base = _load(
             roles.base_model,
             RoleFolder.read(roles.base_model),

@@ -1,7 +1,8 @@
 """Planner and actor as two adapters on one base: their names, and the folder that holds both.
 
 A *role folder* is what training with two adapters leaves behind: one folder for each adapter in peft's
-format, the processor, and `roles.json`, which names the base. The base's weights are not copied.
+format, the processor, and `roles.json`, which names the base and, where that is local, holds a fingerprint
+of its weights (`gui_agent.policies.weight_files`). The weights themselves are not copied.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from gui_agent.errors import ConfigError
+from gui_agent.policies.weight_files import WeightFile, weight_files, what_changed
 from gui_agent.policy import AgentRole
 
 ROLES_FILE: Final = "roles.json"
@@ -45,11 +47,13 @@ class RoleFolder:
         base_model: folder or hub name of the base.
         base_type: architecture of the base ("qwen2_5_vl"); empty where the folder does not say.
         adapters: folder of each adapter, by its name.
+        base_weights: fingerprint of the base's weights; empty where the folder holds none.
     """
 
     base_model: str
     base_type: str
     adapters: Mapping[str, Path]
+    base_weights: tuple[WeightFile, ...] = ()
 
     @classmethod
     def read(cls, folder: str | Path) -> Self | None:
@@ -64,6 +68,7 @@ class RoleFolder:
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             base, names = str(data["base_model"]), tuple(map(str, data["adapters"]))
+            base_weights = tuple(map(WeightFile.from_json, data.get("base_weights", ())))
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} cannot be read ({error!r}); {_EXPECTED}") from error
         if not set(ROLE_ADAPTERS) <= set(names):  # the one that is there would speak for both
@@ -75,15 +80,37 @@ class RoleFolder:
             base_model=str(beside) if beside.is_dir() else base,
             base_type=str(data.get("base_type", "")),
             adapters={name: path.parent / name for name in names},
+            base_weights=base_weights,
         )
+
+    def check_base(self) -> None:
+        """Refuse a local base that has other weights than the adapters were trained on.
+
+        Whatever they were trained to correct is then something else, and no figure would tell.
+
+        Raises:
+            ConfigError: so it is.
+        """
+        base = Path(self.base_model)
+        changed = what_changed(base, self.base_weights) if self.base_weights and base.is_dir() else ""
+        if changed:
+            roles_file = next(iter(self.adapters.values())).parent / ROLES_FILE
+            raise ConfigError(
+                f"{roles_file}: {base} holds other weights than its adapters were trained on ({changed}), as "
+                "after another training in the same folder; put the former weights back, train the adapters "
+                "again on these, or take base_weights out of the file to try the adapters as they are"
+            )
 
 
 def write_roles_file(
     folder: Path, base_model: str, adapters: tuple[str, ...], *, base_type: str = ""
 ) -> None:
-    """Name the base beside its adapters; a local base relative to the folder, so that both can be moved."""
-    base = base_model
+    """Name the base beside its adapters.
+
+    A local base is named relative to the folder, so that both can be moved, and its weights are hashed.
+    """
+    data: dict[str, Any] = {"base_model": base_model, "base_type": base_type, "adapters": list(adapters)}
     if Path(base_model).is_dir():
-        base = Path(os.path.relpath(base_model, folder)).as_posix()
-    data = {"base_model": base, "base_type": base_type, "adapters": list(adapters)}
+        data["base_model"] = Path(os.path.relpath(base_model, folder)).as_posix()
+        data["base_weights"] = [asdict(file) for file in weight_files(Path(base_model))]
     (folder / ROLES_FILE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

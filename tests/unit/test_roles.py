@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -258,3 +259,36 @@ def test_an_adapter_of_another_model_is_refused(base: Path, both: Path, tmp_path
     file.write_bytes(b"no weights")
     with pytest.raises(ConfigError, match="does not fit"):
         load_adapter(load_model(base), damaged)
+
+
+def test_a_base_that_was_trained_again_in_its_place_is_refused(
+    base: Path, both: Path, tmp_path: Path
+) -> None:
+    """The files have the same names, sizes and tensors; only the values are others."""
+    shutil.copytree(base, tmp_path / "base")
+    shutil.copytree(both, tmp_path / "both")
+    write_roles_file(tmp_path / "both", str(tmp_path / "base"), ROLE_ADAPTERS)
+    assert load_model(tmp_path / "both").adapters == ROLE_ADAPTERS
+    weights = tmp_path / "base" / "model.safetensors"
+    before, stat = weights.read_bytes(), weights.stat()
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    with pytest.raises(ConfigError, match=r"roles.json: .*base holds other weights .*model.safetensors has"):
+        load_model(tmp_path / "both")
+    weights.write_bytes(before)  # put back, at another time
+    assert load_model(tmp_path / "both").adapters == ROLE_ADAPTERS
+    weights.write_bytes(before[:-1])
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(ConfigError, match="has changed"):
+        load_model(tmp_path / "both")
+    weights.rename(tmp_path / "base" / "model-00001-of-00001.safetensors")
+    with pytest.raises(ConfigError, match=r"model-00001-of-00001.safetensors is new"):
+        load_model(tmp_path / "both")
+
+
+def test_a_copy_of_base_and_roles_is_not_refused(base: Path, both: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path / "old" / "base")
+    shutil.copytree(both, tmp_path / "old" / "both")
+    write_roles_file(tmp_path / "old" / "both", str(tmp_path / "old" / "base"), ROLE_ADAPTERS)
+    shutil.copytree(tmp_path / "old", tmp_path / "new", copy_function=shutil.copyfile)  # times are new
+    shutil.rmtree(tmp_path / "old")
+    assert load_model(tmp_path / "new" / "both").adapters == ROLE_ADAPTERS
