@@ -198,19 +198,25 @@ class ForesightReward:
         achieved: dict[Hashable, list[float]] = {}
         for probe in kinds[CandidateKind.PROBE]:
             achieved.setdefault(self._shared(probe), []).append(self.achieved(trajectory, step, probe))
+        words: dict[Hashable, list[float]] = {}
+        for each in subgoals:
+            words.setdefault(self._shared(each), []).append(each.measured.get(JUDGE, 0.0))
         judged = self._judged(subgoals)
         return [
             planner_reward(
                 self.options,
                 format_ok=each.format_ok,
                 execution=statistics.fmean(achieved.get(self._shared(each), [0.0])),
-                judge=each.measured.get(JUDGE, 0.0) if judged else None,
+                judge=statistics.fmean(words[self._shared(each)]) if judged else None,
             )
             for each in subgoals
         ]
 
     def _shared(self, candidate: Candidate) -> Hashable:
-        """Equal for candidates that share their probes: an actor cannot tell equal subgoals apart."""
+        """Equal for candidates that share their probes, and what a judge says of what those brought.
+
+        An actor cannot tell equal subgoals apart.
+        """
         return candidate.subgoal if self.options.share_probes else candidate.branch
 
     def _judged(self, subgoals: Sequence[Candidate]) -> bool:

@@ -251,6 +251,20 @@ def test_offline_rows_are_compared_at_their_own_step_by_their_own_reward() -> No
     np.testing.assert_allclose(offline, [0.7071, -0.7071, -0.7071, 0.7071], atol=1e-3)
 
 
+@settings(max_examples=40, deadline=None)
+@given(rows=batches())
+def test_rewards_of_rows_are_compared_over_all_rows_of_a_group(rows: list[EstimatorRow]) -> None:
+    """Not with the first rows of the episodes alone, of which they need not be one."""
+    estimator = get_estimator("ui_s1:episode_return=row,mode=mean_norm")
+    assert isinstance(estimator, UiS1Advantage)
+    episode_N = estimator.terms(rows, rng()).episode
+    for group in {row.group_id for row in rows}:
+        members = [i for i, row in enumerate(rows) if row.group_id == group]
+        mean = statistics.fmean(rows[i].reward for i in members)
+        expected = [rows[i].reward - mean for i in members] if len(members) > 1 else [0.0]
+        np.testing.assert_allclose(episode_N[members], expected, atol=1e-6)
+
+
 def test_settings_reach_the_estimators() -> None:
     settings_ = EstimatorSettings(gamma=0.25, step_weight=0.75, compat=Compat.RELEASE)
     ui_s1 = get_estimator("ui_s1:mode=mean_norm", settings_)

@@ -216,6 +216,19 @@ def test_subgoals_in_equal_words_share_their_probes() -> None:
     assert [each.value for each in group.rewards] == pytest.approx([1.0, 0.1, 1.0])
 
 
+def test_subgoals_in_equal_words_share_what_a_judge_says_of_their_probes() -> None:
+    probes = tuple(
+        dataclasses.replace(acted(CandidateKind.PROBE, branch, 0, RIGHT), subgoal="subgoal 0")
+        for branch in range(2)
+    )
+    same = dataclasses.replace(planned(1, measured={JUDGE: 0.0}), subgoal="subgoal 0")
+    state = step(0, (planned(0, measured={JUDGE: 1.0}), same, *probes))
+    (group,) = groups_at(state, JUDGED)
+    assert [each.value for each in group.rewards] == pytest.approx([1.25, 1.25])
+    (group,) = groups_at(state, dataclasses.replace(JUDGED, share_probes=False))
+    assert [each.value for each in group.rewards] == pytest.approx([1.5, 1.0])
+
+
 def test_who_was_not_judged_is_not_judged_bad() -> None:
     probes = tuple(acted(CandidateKind.PROBE, branch, 0, RIGHT) for branch in range(2))
     judged = step(0, (planned(0, measured={JUDGE: 1.0}), planned(1, measured={JUDGE: 0.0}), *probes))

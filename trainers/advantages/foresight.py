@@ -72,7 +72,8 @@ class ForesightOptions:
 
     Attributes:
         probes: actions that the actor tries under each subgoal (K).
-        share_probes: subgoals in equal words share their probes, so that luck does not tell them apart.
+        share_probes: subgoals in equal words share their probes and the judge's word, so that luck does not
+            tell them apart.
         lambda_format: weight of the form.
         lambda_execution: weight of what the probes achieved.
         lambda_judge: weight of the judge.

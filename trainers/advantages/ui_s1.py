@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -20,7 +20,7 @@ from trainers.advantages.rows import (
     step_returns,
     step_rewards,
 )
-from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, two_terms
+from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, Statistics, two_terms
 from trainers.choices import Compat
 from trainers.clusters import cluster_codes, time_order
 from trainers.normalisation import NormMode
@@ -114,12 +114,15 @@ class UiS1Options:
     def build(self, compat: Compat) -> UiS1Advantage:
         """The estimator."""
         release = compat is Compat.RELEASE
-        published = EpisodeReturn.ROW if release else EpisodeReturn.FINAL
+        compared = self.episode_return or (EpisodeReturn.ROW if release else EpisodeReturn.FINAL)
+        term = EpisodeTerm.under(compat, self.mode)
+        if compared is EpisodeReturn.ROW:  # every row has a value of its own, which must count
+            term = replace(term, statistics=Statistics.ROWS)
         return UiS1Advantage(
             gamma=self.gamma,
             step_weight=self.step_weight,
-            episode_return=self.episode_return or published,
-            episode_term=EpisodeTerm.under(compat, self.mode),
+            episode_return=compared,
+            episode_term=term,
             cut_includes_mismatch=not release,
         )
 
