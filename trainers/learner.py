@@ -207,6 +207,7 @@ class Learner:
                 logprobs_N = result.logprobs_BT[result.mask_BT]
                 value = objective(logprobs_N, targets)
                 (value.loss / mini_batch.num_tokens).backward()
+                self.optimizer.add_gradients()
             if compare:
                 self._compare(rows, logprobs_N, sums)
             sums.add({"loss": value.loss, **value.sums})

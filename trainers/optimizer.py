@@ -101,14 +101,25 @@ class WeightOptimizer:
         """Numbers that learn."""
         return sum(weight.numel() for weight in self._weights.values())
 
-    def zero_grad(self) -> None:
-        """Forget all gradients."""
-        for weight in self._weights.values():
+    def add_gradients(self) -> None:
+        """Add what one backward pass brought, in float32; call it after each.
+
+        In bfloat16 a sum over many forward passes would stop growing once each of them is less than a 256th
+        of it. A weight that took part nowhere, such as an adapter of another role, gets no gradient: it is
+        not even decayed.
+        """
+        for name, weight in self._weights.items():
+            master = self._masters[name]
+            if master is weight or weight.grad is None:
+                continue
+            brought = weight.grad.float()
+            master.grad = brought if master.grad is None else master.grad.add_(brought)
             weight.grad = None
 
     def step(self) -> StepResult:
         """Sum the gradients over processes and apply them, unless they are not finite."""
-        self._collect_gradients()
+        if self._accelerator.num_processes > 1:
+            self._sum_over_processes()
         gradients = [master.grad for master in self._masters.values() if master.grad is not None]
         assert gradients, "step follows at least one backward pass"
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in gradients]))
@@ -126,7 +137,8 @@ class WeightOptimizer:
                 group["lr"] = learning_rate
             self._adam.step()
             self._publish()
-        self.zero_grad()
+        for master in self._masters.values():
+            master.grad = None
         return StepResult(grad_norm=grad_norm, learning_rate=learning_rate, skipped=skipped)
 
     def save(self, folder: Path) -> None:
@@ -168,19 +180,6 @@ class WeightOptimizer:
         counters = json.loads((folder / _COUNTERS).read_text(encoding="utf-8"))
         self.num_steps, self.num_skipped = counters["num_steps"], counters["num_skipped"]
 
-    def _collect_gradients(self) -> None:
-        """Give every master the float32 gradient of all processes.
-
-        A weight that took part nowhere, such as an adapter of another role, gets none: it is not even
-        decayed.
-        """
-        for name, weight in self._weights.items():
-            master = self._masters[name]
-            if master is not weight:
-                master.grad = None if weight.grad is None else weight.grad.float()
-        if self._accelerator.num_processes > 1:
-            self._sum_over_processes()
-
     def _sum_over_processes(self) -> None:
         """One sum over one flat buffer: all gradients, and for each weight who had one."""
         masters = list(self._masters.values())
@@ -199,7 +198,6 @@ class WeightOptimizer:
             weight = self._weights[name]
             if master is not weight:
                 weight.copy_(master)
-                master.grad = None
 
 
 def _master(weight: torch.nn.Parameter) -> torch.Tensor:

@@ -21,7 +21,8 @@ from trainers.batching import TokenBudget, micro_batches, plan_mini_batches, pla
 from trainers.choices import OldLogprobs, SchedulerType
 from trainers.learner import Learner
 from trainers.learner_model import load_learner_model
-from trainers.optimizer import learning_rate_at
+from trainers.optimizer import WeightOptimizer, learning_rate_at
+from trainers.processes import build_accelerator
 from trainers.rl_config import RLConfig
 from trainers.rows import Row
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
@@ -262,6 +263,20 @@ def test_weights_in_bfloat16_keep_float32_masters(model_dir: Path, rows: list[Ro
     moved = [name for name, weight in again.model.network.named_parameters() if name in masters
              and not torch.equal(masters[name], weight.float())]  # fmt: skip
     assert moved
+
+
+def test_gradients_of_many_forward_passes_are_added_up_in_float32() -> None:
+    """In bfloat16 1 + 1/512 is 1, so that all passes but the first would be lost."""
+    config = RLConfig(device="cpu", max_grad_norm=0.0)
+    weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.bfloat16))
+    optimizer = WeightOptimizer([("weight", weight)], config, build_accelerator(config))
+    for part in [1.0, *[1 / 512] * 512]:
+        (weight.float() * part).sum().backward()
+        optimizer.add_gradients()
+    assert optimizer.step().grad_norm == pytest.approx(2.0)
+    weight.sum().backward()  # the next step begins from nothing
+    optimizer.add_gradients()
+    assert optimizer.step().grad_norm == pytest.approx(1.0)
 
 
 def test_roles_with_adapters_of_their_own_leave_each_other_alone(

@@ -419,7 +419,7 @@ async def test_a_run_that_breaks_wherever_weights_stand_still_goes_on_as_if_it_h
     ("owner", "name", "at_call"),
     [
         (WeightOptimizer, "_publish", 1),
-        (WeightOptimizer, "_collect_gradients", 2),  # before the second of two steps
+        (WeightOptimizer, "add_gradients", 2),  # in the second of two mini-batches
         (Learner, "update", 1),
         (MetricsLog, "append", 1),
     ],
