@@ -90,8 +90,13 @@ def sop_task(trajectory: Trajectory, length: int) -> SopTask:
         length: steps of the expert.
 
     Raises:
-        DataError: the replay was patched, or is no replay.
+        DataError: the replay was patched or broke off, or is no replay.
     """
+    if trajectory.stop.is_fault:
+        raise DataError(
+            f"trajectory {trajectory.episode_id!r} broke off ({trajectory.fault}); what is not known counts "
+            "neither as a step nor as none: replay it again, or leave it out"
+        )
     if trajectory.patches:
         raise DataError(
             f"trajectory {trajectory.episode_id!r} was patched {trajectory.patches} times; "

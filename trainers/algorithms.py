@@ -49,10 +49,6 @@ class Need(StrEnum):
     """Which state a step led to."""
     STEP_REWARD = "step reward"
     """A reward that judges every step, not the outcome alone."""
-    RESTORABLE_DEVICE = "restorable device"
-    """Snapshots of the world, to go on from."""
-    SECOND_MODEL = "second model"
-    """Another model, to judge or to compare with."""
     HIERARCHY = "planner and actor"
     """A hierarchical agent: subgoals to compare."""
 

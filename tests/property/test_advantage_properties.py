@@ -29,7 +29,6 @@ from trainers.advantages import (
 from trainers.algorithms import ALGORITHMS, EstimatorSettings, get_estimator
 from trainers.choices import Compat
 from trainers.clusters import cluster_codes
-from trainers.filters import FilterMetric, filter_groups
 from trainers.normalisation import NormMode, normalise
 from trainers.returns import discounted_returns
 
@@ -202,30 +201,6 @@ def test_centred_values_sum_to_zero(values: list[float], data: st.DataObject, mo
     codes = cluster_codes(labels)
     result = normalise(np.array(values), codes, mode=mode)
     assert np.abs(np.bincount(codes, result)).max() < 1e-3
-
-
-@settings(max_examples=40, deadline=None)
-@given(rows=batches(), threshold=st.floats(0, 5))
-def test_filter_keeps_groups_that_deviate(rows: list[EstimatorRow], threshold: float) -> None:
-    returns = discounted_returns(
-        [row.reward for row in rows],
-        [row.matched for row in rows],
-        [(row.group_id, row.episode_id) for row in rows],
-        [row.step for row in rows],
-        gamma=0.5,
-    ).tolist()
-    groups, steps = [row.group_id for row in rows], [row.step for row in rows]
-    result = filter_groups(groups, steps, returns, threshold=threshold)
-    for group in {row.group_id for row in rows}:
-        first = [returns[i] for i, row in enumerate(rows) if row.group_id == group and row.step == 0]
-        deviation = statistics.pstdev(first)
-        if abs(deviation - threshold) > 1e-9:
-            assert (group in result.kept) == (len(first) == 1 or deviation > threshold)
-
-
-def test_filter_refuses_a_negative_threshold() -> None:
-    with pytest.raises(ConfigError, match="threshold"):
-        filter_groups(["a"], [0], [1.0], metric=FilterMetric.SEQ_REWARD, threshold=-1)
 
 
 def test_long_episodes_weigh_more_in_the_release() -> None:

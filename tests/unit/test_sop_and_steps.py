@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -70,6 +71,9 @@ def test_sop_refuses_what_is_no_sop() -> None:
         sop_task(replay("a", MISS, patched=True), 1)
     with pytest.raises(DataError, match="no match"):
         sop_task(replay("a", HIT, compared=False), 1)
+    broken = dataclasses.replace(replay("a", HIT), stop=StopReason.DEVICE_FAULT, fault="gone")
+    with pytest.raises(DataError, match=r"broke off \(gone\)"):  # unscored is not zero
+        sop_task(broken, 2)
     with pytest.raises(DataError, match="impossible"):
         SopTask(matched=3, length=2)
     with pytest.raises(DataError, match="0 expert lengths for 1 episodes"):
