@@ -7,6 +7,8 @@ whenever the process or the machine died. Tensors are safetensors, the rest is J
     checkpoint-20/
       model/                  Hugging Face folder, or one folder per adapter
       optimizer.safetensors   moments by parameter name
+      base_weights.json       fingerprint of a local model that was trained, where a resumed run needs it
+                              again: below its adapters, or as the reference of the KL term
       rng.safetensors         states of torch's generators
       trainer_state.json      counters, position of the source, marks of store and metrics
       config.json             the settings, for people and for comparing on resume

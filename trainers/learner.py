@@ -11,6 +11,7 @@ Shapes: N completion tokens of a micro-batch, row after row.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from gui_agent.errors import DataError
 from gui_agent.model_settings import ModelSettings
 from gui_agent.observation import Screenshot
 from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.weight_files import WeightFile, weight_files, what_changed
 from gui_agent.policy import AgentRole
 from trainers.batching import MiniBatch, plan_mini_batches, token_budget
 from trainers.choices import OldLogprobs
@@ -41,6 +43,7 @@ from trainers.token_sums import TokenSums
 from trainers.weights import MODEL_FOLDER, export_weights, load_weights, save_weights
 
 _RNG: Final = "rng.safetensors"
+_BASE: Final = "base_weights.json"
 
 
 class Learner:
@@ -80,6 +83,7 @@ class Learner:
         self._stopwatch = stopwatch or Stopwatch()
         compares = isinstance(config, RLConfig) and config.beta > 0
         self._reference = starting_weights(model) if compares else None
+        self._base_files = self._fingerprint()
         with self._all_adapters_learn():
             self.optimizer = WeightOptimizer(model.network.named_parameters(), config, self.accelerator)
 
@@ -152,6 +156,9 @@ class Learner:
         save_weights(self.model, folder / MODEL_FOLDER)
         self._write_settings(folder / MODEL_FOLDER)
         self.optimizer.save(folder)
+        if self._base_files:
+            files = [file.to_json() for file in self._base_files]
+            (folder / _BASE).write_text(json.dumps(files, indent=1) + "\n", encoding="utf-8")
         states = {"torch": torch.get_rng_state()}
         if torch.cuda.is_available():
             states["cuda"] = torch.cuda.get_rng_state()
@@ -161,8 +168,10 @@ class Learner:
         """Continue from what `save` wrote. The reference stays what it was.
 
         Raises:
-            DataError: the folder holds other weights than this model has.
+            DataError: the folder holds other weights than this model has, or belongs to a base that has
+                other weights by now.
         """
+        self._check_base(folder)
         load_weights(self.model, folder / MODEL_FOLDER)
         self.optimizer.load(folder)
         states = load_file(str(folder / _RNG))
@@ -173,8 +182,34 @@ class Learner:
 
     def export(self, folder: Path) -> None:
         """Write the finished model, see `export_weights`, and how it is to be asked."""
-        export_weights(self.model, folder)
+        export_weights(self.model, folder, base_weights=self._base_files)
         self._write_settings(folder)
+
+    @property
+    def _base(self) -> Path:
+        return Path(self.model.network.name_or_path)
+
+    def _fingerprint(self) -> tuple[WeightFile, ...]:
+        """Of local weights that no checkpoint holds and that a resumed run needs; as training begins.
+
+        Later the files may be others than those that were loaded.
+        """
+        needed = bool(self.model.adapters) or self._reference is not None
+        is_local = bool(self.model.network.name_or_path) and self._base.is_dir()
+        return weight_files(self._base) if needed and is_local and self.accelerator.is_main_process else ()
+
+    def _check_base(self, folder: Path) -> None:
+        """Refuse to go on from a base that was trained again in its place."""
+        file = folder / _BASE
+        if not file.is_file() or not self._base.is_dir():  # older checkpoints have none
+            return
+        files = [WeightFile.from_json(data) for data in json.loads(file.read_text(encoding="utf-8"))]
+        if changed := what_changed(self._base, files):
+            raise DataError(
+                f"{folder}: this training began from other weights than {self._base} holds now ({changed}); "
+                f"put the former ones back, begin anew in another output_dir, or delete {file.name} to go on "
+                "all the same"
+            )
 
     def _write_settings(self, folder: Path) -> None:
         said = ModelSettings.of_training(config_to_dict(self.config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from gui_agent.errors import DataError
 from gui_agent.policies.transformers_loading import DEFAULT_ADAPTER, save_adapter
 from gui_agent.policies.transformers_model import VisionLanguageModel
 from gui_agent.policies.transformers_roles import write_roles_file
+from gui_agent.policies.weight_files import WeightFile
 
 MODEL_FOLDER: Final = "model"
 """Where they lie in a checkpoint and in an output folder."""
@@ -40,16 +42,29 @@ def load_weights(model: VisionLanguageModel, folder: Path) -> None:
     model.forget_features()
 
 
-def export_weights(model: VisionLanguageModel, folder: Path) -> None:
+def export_weights(
+    model: VisionLanguageModel, folder: Path, *, base_weights: Sequence[WeightFile] = ()
+) -> None:
     """Write the finished model: a Hugging Face folder, an adapter merged into it.
 
     Adapters of several roles cannot be merged into one model; they are written as they are, beside the
-    name of their base.
+    name of their base and its fingerprint.
+
+    Args:
+        model: what was trained.
+        folder: where to.
+        base_weights: fingerprint of the base as the training found it, if it is a local one.
     """
     if len(model.adapters) > 1:
         save_weights(model, folder)
         base_type = model.network.config.model_type
-        write_roles_file(folder, model.network.name_or_path, model.adapters, base_type=base_type)
+        write_roles_file(
+            folder,
+            model.network.name_or_path,
+            model.adapters,
+            base_type=base_type,
+            base_weights=base_weights,
+        )
         return
     network = copy.deepcopy(model.peft_model).merge_and_unload() if model.adapters else model.network
     network.save_pretrained(folder)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from gui_agent.errors import ConfigError
-from gui_agent.policies.weight_files import WeightFile, weight_files, what_changed
+from gui_agent.policies.weight_files import WeightFile, what_changed
 from gui_agent.policy import AgentRole
 
 ROLES_FILE: Final = "roles.json"
@@ -103,14 +103,25 @@ class RoleFolder:
 
 
 def write_roles_file(
-    folder: Path, base_model: str, adapters: tuple[str, ...], *, base_type: str = ""
+    folder: Path,
+    base_model: str,
+    adapters: tuple[str, ...],
+    *,
+    base_type: str = "",
+    base_weights: Sequence[WeightFile] = (),
 ) -> None:
-    """Name the base beside its adapters.
+    """Name the base beside its adapters; a local base relative to the folder, so that both can be moved.
 
-    A local base is named relative to the folder, so that both can be moved, and its weights are hashed.
+    Args:
+        folder: that holds the adapters.
+        base_model: folder or hub name.
+        adapters: their names.
+        base_type: architecture of the base.
+        base_weights: fingerprint of a local base, as the adapters' training found it.
     """
     data: dict[str, Any] = {"base_model": base_model, "base_type": base_type, "adapters": list(adapters)}
     if Path(base_model).is_dir():
         data["base_model"] = Path(os.path.relpath(base_model, folder)).as_posix()
-        data["base_weights"] = [asdict(file) for file in weight_files(Path(base_model))]
+    if base_weights:
+        data["base_weights"] = [file.to_json() for file in base_weights]
     (folder / ROLES_FILE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

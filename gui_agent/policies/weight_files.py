@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -41,7 +41,7 @@ class WeightFile:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """What `dataclasses.asdict` made of one.
+        """What `to_json` made of one.
 
         Raises:
             KeyError: a field is missing.
@@ -53,6 +53,10 @@ class WeightFile:
             modified_ns=int(data["modified_ns"]),
             sha256=str(data["sha256"]),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields by name."""
+        return asdict(self)
 
     def is_same(self, path: Path) -> bool:
         """Whether the file at `path` has the same bytes; read only if its time of change differs."""

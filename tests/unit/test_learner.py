@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -263,6 +264,25 @@ def test_weights_in_bfloat16_keep_float32_masters(model_dir: Path, rows: list[Ro
     moved = [name for name, weight in again.model.network.named_parameters() if name in masters
              and not torch.equal(masters[name], weight.float())]  # fmt: skip
     assert moved
+
+
+@pytest.mark.parametrize("changes", [{"lora_rank": 2}, {"beta": 0.1}])
+def test_a_training_does_not_go_on_from_a_base_that_changed_in_its_place(
+    model_dir: Path, rows: list[Row], tmp_path: Path, changes: dict[str, object]
+) -> None:
+    shutil.copytree(model_dir, tmp_path / "base")
+    config = settings(tmp_path / "base", **changes)
+    learner = learner_of(config)
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    learner.save(folder)
+    learner_of(config).load(folder, version=0)
+    weights = tmp_path / "base" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    learner.update(rows, SCREENSHOTS)
+    learner.save(folder)  # what counts is what was loaded
+    with pytest.raises(DataError, match=r"began from other weights .*model.safetensors has changed"):
+        learner_of(config).load(folder, version=1)
 
 
 def test_gradients_of_many_forward_passes_are_added_up_in_float32() -> None:

@@ -25,6 +25,7 @@ from gui_agent.policies.transformers_roles import (
     adapter_of_role,
     write_roles_file,
 )
+from gui_agent.policies.weight_files import weight_files
 from gui_agent.policy import (
     AgentRole,
     ImagePart,
@@ -267,7 +268,8 @@ def test_a_base_that_was_trained_again_in_its_place_is_refused(
     """The files have the same names, sizes and tensors; only the values are others."""
     shutil.copytree(base, tmp_path / "base")
     shutil.copytree(both, tmp_path / "both")
-    write_roles_file(tmp_path / "both", str(tmp_path / "base"), ROLE_ADAPTERS)
+    files = weight_files(tmp_path / "base")
+    write_roles_file(tmp_path / "both", str(tmp_path / "base"), ROLE_ADAPTERS, base_weights=files)
     assert load_model(tmp_path / "both").adapters == ROLE_ADAPTERS
     weights = tmp_path / "base" / "model.safetensors"
     before, stat = weights.read_bytes(), weights.stat()
@@ -288,7 +290,8 @@ def test_a_base_that_was_trained_again_in_its_place_is_refused(
 def test_a_copy_of_base_and_roles_is_not_refused(base: Path, both: Path, tmp_path: Path) -> None:
     shutil.copytree(base, tmp_path / "old" / "base")
     shutil.copytree(both, tmp_path / "old" / "both")
-    write_roles_file(tmp_path / "old" / "both", str(tmp_path / "old" / "base"), ROLE_ADAPTERS)
+    old = tmp_path / "old" / "base"
+    write_roles_file(tmp_path / "old" / "both", str(old), ROLE_ADAPTERS, base_weights=weight_files(old))
     shutil.copytree(tmp_path / "old", tmp_path / "new", copy_function=shutil.copyfile)  # times are new
     shutil.rmtree(tmp_path / "old")
     assert load_model(tmp_path / "new" / "both").adapters == ROLE_ADAPTERS

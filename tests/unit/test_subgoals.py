@@ -18,6 +18,7 @@ from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Ve
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.observation import Box, Screenshot
 from gui_agent.policies.transformers_roles import RoleFolder
+from gui_agent.policies.weight_files import weight_files
 from gui_agent.policy import AgentRole
 from trainers.learner_model import load_learner_model
 from trainers.metrics import read_metrics
@@ -259,6 +260,7 @@ def test_adapters_of_both_roles_are_taught_and_used(model_dir: Path, tmp_path: P
     roles = RoleFolder.read(result.model_dir)
     assert roles is not None
     assert sorted(roles.adapters) == ["actor", "planner"]
+    assert roles.base_weights == weight_files(model_dir)
     again = load_learner_model(settings(result.model_dir, data, tmp_path / "again"))
     assert again.adapters == ("planner", "actor")
 
