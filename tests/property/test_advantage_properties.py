@@ -21,6 +21,8 @@ from trainers.advantages import (
     EstimatorRow,
     GigpoAdvantage,
     GrpoAdvantage,
+    HasTerms,
+    SaltAdvantage,
     SrgpoAdvantage,
     Statistics,
     TextSimilarity,
@@ -188,6 +190,50 @@ def test_roles_are_never_compared(rows: list[EstimatorRow], name: str) -> None:
     planners = [replace(row, role=AgentRole.PLANNER, reward=-row.reward) for row in rows]
     estimator = get_estimator(name)
     assert estimator([*rows, *planners], rng()) == [*estimator(rows, rng()), *estimator(planners, rng())]
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=batches(), data=st.data(), name=st.sampled_from(["ui_s1", "gigpo", "salt", "grpo"]))
+def test_a_step_at_which_an_actor_was_not_asked_is_one_of_its_episode(
+    rows: list[EstimatorRow], data: st.DataObject, name: str
+) -> None:
+    """A planner without a usable subgoal: what the actor did before is credited as if it had spoken."""
+    silent = data.draw(st.sets(st.integers(0, len(rows) - 1), max_size=len(rows) - 1))
+    estimator = get_estimator(name)
+    assert isinstance(estimator, HasTerms)
+    planners = [replace(row, role=AgentRole.PLANNER) for row in rows]
+    spoken = [row for i, row in enumerate(rows) if i not in silent]
+    found = estimator.terms([*spoken, *planners], rng())
+    if name == "salt":
+        assert isinstance(estimator, SaltAdvantage)
+        edges = estimator.edges(rows)[[i for i in range(len(rows)) if i not in silent]]
+        np.testing.assert_array_equal(
+            estimator.edges([*spoken, *planners])[: len(spoken)], cluster_codes(edges)
+        )
+        return
+    values = estimator.terms(rows, rng()).step_value
+    expected = [value for i, value in enumerate(values) if i not in silent]
+    np.testing.assert_allclose(found.step_value[: len(spoken)], expected)
+
+
+def test_the_end_of_a_rollout_is_that_of_both_roles() -> None:
+    """Both actors were right whenever they were asked; one planner had nothing to ask in the end."""
+
+    def row(episode: str, step: int, reward: float, role: AgentRole) -> EstimatorRow:
+        return EstimatorRow(
+            group_id="g", episode_id=episode, step=step, reward=reward, matched=reward == 1, role=role
+        )
+
+    ends = {"a": 1.0, "b": 0.0}
+    planners = [
+        row(name, step, reward, AgentRole.PLANNER)
+        for name, end in ends.items()
+        for step, reward in enumerate((1.0, end))
+    ]
+    actors = [replace(planner, role=AgentRole.ACTOR) for planner in planners[:3]]
+    terms = UiS1Advantage().terms([*planners, *actors], rng())
+    np.testing.assert_allclose(terms.episode[4:], [0.7071, 0.7071, -0.7071], atol=1e-3)
+    np.testing.assert_allclose(terms.step_value[4:], [1.5, 1.0, 1.0])
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -119,6 +119,29 @@ def role_codes(rows: Sequence[EstimatorRow]) -> Codes:
     return cluster_codes([row.role for row in rows])
 
 
+def with_silent_steps(rows: Sequence[EstimatorRow]) -> Sequence[EstimatorRow]:
+    """The rows, and behind them a stand-in for each step at which a role did not speak, but another did.
+
+    Where a planner writes no usable subgoal, no actor is asked. The step is one of the episode all the same:
+    returns of the actor's earlier steps count its reward, and end there if it is a mismatch.
+    """
+    if len({row.role for row in rows}) < 2:
+        return rows
+    episodes: dict[tuple[str, str], dict[AgentRole, dict[int, EstimatorRow]]] = {}
+    for row in rows:
+        roles = episodes.setdefault((row.group_id, row.episode_id), {})
+        roles.setdefault(row.role, {})[row.step] = row
+    silent = []
+    for roles in episodes.values():
+        steps = {step: row for spoken in roles.values() for step, row in spoken.items()}
+        silent += [
+            replace(steps[step], role=role)
+            for role, spoken in roles.items()
+            for step in sorted(steps.keys() - spoken.keys())
+        ]
+    return [*rows, *silent] if silent else rows
+
+
 def step_numbers(rows: Sequence[EstimatorRow]) -> Codes:
     """Time within the episode, shape (N,)."""
     return np.array([row.step for row in rows], dtype=np.int64)
@@ -153,22 +176,23 @@ def _finite(name: str, rows: Sequence[EstimatorRow], values_N: Floats) -> Floats
 def step_returns(
     rows: Sequence[EstimatorRow], gamma: float, *, cut: bool, includes_mismatch: bool = True
 ) -> Floats:
-    """Discounted returns, shape (N,); see `discounted_returns`.
+    """Discounted returns over all steps of an episode, shape (N,); see `discounted_returns`.
 
     Args:
-        rows: of whole episodes.
+        rows: of whole episodes; a role need not have spoken at every step.
         gamma: discount.
         cut: end a return with the first mismatch; without, it runs to the end of the episode.
         includes_mismatch: count the reward of that mismatch.
     """
+    every = with_silent_steps(rows)
     return discounted_returns(
-        step_rewards(rows),
-        [row.matched or not cut for row in rows],
-        rollout_codes(rows),
-        step_numbers(rows),
+        step_rewards(every),
+        [row.matched or not cut for row in every],
+        rollout_codes(every),
+        step_numbers(every),
         gamma=gamma,
         cut_includes_mismatch=includes_mismatch,
-    )
+    )[: len(rows)]
 
 
 def first_rows(rows: Sequence[EstimatorRow]) -> npt.NDArray[np.bool_]:

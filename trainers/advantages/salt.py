@@ -25,6 +25,7 @@ from trainers.advantages.rows import (
     group_codes,
     rollout_codes,
     step_numbers,
+    with_silent_steps,
 )
 from trainers.advantages.states import SameState, alone_where, state_codes
 from trainers.advantages.terms import EpisodeTerm
@@ -72,19 +73,20 @@ class SaltAdvantage(HasTerms):
 
     def edges(self, rows: Sequence[EstimatorRow]) -> Codes:
         """Numbers of the edges of the graph, shape (N,), in order of first appearance."""
-        groups = group_codes(rows)
+        every = with_silent_steps(rows)
+        groups = group_codes(every)
         both = state_codes(
             np.concatenate([groups, groups]),
-            [*(row.state_key for row in rows), *(row.next_state_key for row in rows)],
+            [*(row.state_key for row in every), *(row.next_state_key for row in every)],
             self.same,
         )
-        states, after = both[: len(rows)], both[len(rows) :]
-        past = self._past(rows, states)
-        edges = cluster_codes(groups, states, [row.action_key for row in rows], after, *past)
-        unknown = np.array([row.action_key is None for row in rows], dtype=bool)
+        states, after = both[: len(every)], both[len(every) :]
+        past = self._past(every, states)
+        edges = cluster_codes(groups, states, [row.action_key for row in every], after, *past)
+        unknown = np.array([row.action_key is None for row in every], dtype=bool)
         for column in (states, after, *past):
             unknown |= column == -1
-        return alone_where(unknown, edges)
+        return cluster_codes(alone_where(unknown, edges)[: len(rows)])
 
     def _past(self, rows: Sequence[EstimatorRow], states_N: Codes) -> list[Codes]:
         """The state 1, 2, … up to `history` steps before each row; -2 before the rollout began."""

@@ -19,6 +19,7 @@ from trainers.advantages.rows import (
     step_numbers,
     step_returns,
     step_rewards,
+    with_silent_steps,
 )
 from trainers.advantages.terms import PAPER_TERM, EpisodeTerm, Statistics, two_terms
 from trainers.choices import Compat
@@ -64,10 +65,12 @@ class UiS1Advantage(HasTerms):
 
     def terms(self, rows: Sequence[EstimatorRow], rng: Rng) -> AdvantageTerms:
         """The advantage and its parts."""
-        returns = step_returns(rows, self.gamma, cut=True, includes_mismatch=self.cut_includes_mismatch)
+        every = with_silent_steps(rows)
+        returns = step_returns(every, self.gamma, cut=True, includes_mismatch=self.cut_includes_mismatch)
+        episodes = self._episode_values(every, returns)
         return two_terms(
-            self.episode_term.of(rows, self._episode_values(rows, returns)),
-            returns,
+            self.episode_term.of(rows, episodes[: len(rows)]),
+            returns[: len(rows)],
             cluster_codes(group_codes(rows), step_numbers(rows)),
             like=self.episode_term,
             episode_weight=self.episode_weight,
