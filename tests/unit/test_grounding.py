@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from gui_agent.actions import Button, Click
-from gui_agent.errors import ConfigError, DataError
+from gui_agent.errors import ConfigError, DataError, TrainingError
 from gui_agent.formats.compact import compact_vocabulary
 from gui_agent.formats.registry import get_format
 from gui_agent.observation import Box, LabelledScreen, Screenshot, UiElement
@@ -238,3 +238,10 @@ def test_dense_stages_refuse_screens_of_several_sizes(checkpoint: Path, tmp_path
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         short(Path("model"), Path("run"), **settings)
+
+
+def test_a_gradient_that_is_not_finite_ends_a_training_before_it_spoils_the_weights(tmp_path: Path) -> None:
+    config = short(tiny(tmp_path / "tiny"), tmp_path / "run", learning_rate=1e38, dense=None)
+    with pytest.raises(TrainingError, match=r"stage 'answer', step 2 of .*not finite .*learning_rate"):
+        train_grounding(config, screens(8, 0), [], "compact", show_progress=False)
+    assert not (tmp_path / "run" / "model").exists()

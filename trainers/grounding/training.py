@@ -20,7 +20,7 @@ from rich.progress import Progress
 from gui_agent.actions import Click
 from gui_agent.agent_spec import AgentKind
 from gui_agent.coordinates import ScreenGeometry
-from gui_agent.errors import ConfigError, DataError
+from gui_agent.errors import ConfigError, DataError, TrainingError
 from gui_agent.formats.base import PromptFormat
 from gui_agent.formats.registry import get_format
 from gui_agent.model_settings import ModelSettings
@@ -81,6 +81,7 @@ def train_grounding(
     Raises:
         ConfigError: a setting is impossible, or does not fit the model or the prompt format.
         DataError: no screen has anything to point at.
+        TrainingError: a gradient is not finite.
     """
     started = time.process_time()
     torch.manual_seed(config.seed)
@@ -287,6 +288,12 @@ class _Trainer:
             result = loss_of(self._pool, self._next_screens(num_screens), self._rng)
             result.loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            if not torch.isfinite(norm):  # one step with it, and every weight is NaN
+                raise TrainingError(
+                    f"grounding stage {name!r}, step {step} of {num_steps}: the gradient is not finite (loss "
+                    f"{result.loss.item():g}); lower learning_rate (now {config.learning_rate:g}), or use "
+                    f"float32 (dtype is {config.dtype})"
+                )
             optimizer.step()
             self._model.network.zero_grad(set_to_none=True)
             optimizer.zero_grad(set_to_none=True)
