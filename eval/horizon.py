@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from eval.intervals import Interval, bootstrap_mean, bootstrap_ratio
+from eval.intervals import Interval, bootstrap_ratio, wilson
 from gui_agent.errors import DataError
 from trajectories.records import Trajectory
 from trajectories.replay_task import ReplayTask
@@ -189,7 +189,7 @@ def horizon_metrics(
     seed: int = 0,
     success_rates: Sequence[float] = SUCCESS_RATES,
 ) -> HorizonMetrics:
-    """Step accuracy, prefix accuracy and horizons with bootstrap intervals over trajectories.
+    """Step accuracy, prefix accuracy and horizons with intervals over trajectories.
 
     Example: right steps (1, 1, 0) and (1,): step accuracy 3/4; by depth 1, 1, 0; prefix accuracy 1, 1, 1/2.
 
@@ -211,8 +211,7 @@ def horizon_metrics(
     return HorizonMetrics(
         step_accuracy=accuracy,
         depths=tuple(
-            _at_depth(judged, depth, accuracy.value, success_rates[0], seed)
-            for depth in range(1, longest + 1)
+            _at_depth(judged, depth, accuracy.value, success_rates[0]) for depth in range(1, longest + 1)
         ),
         horizons=tuple(_horizon(accuracy, success) for success in success_rates),
         num_trajectories=len(judged),
@@ -221,17 +220,15 @@ def horizon_metrics(
     )
 
 
-def _at_depth(
-    judged: Sequence[JudgedSteps], depth: int, accuracy: float, success: float, seed: int
-) -> DepthAccuracy:
-    right = [float(one.right[depth - 1]) for one in judged if len(one.right) >= depth]
-    step = bootstrap_mean(right, seed=seed)
+def _at_depth(judged: Sequence[JudgedSteps], depth: int, accuracy: float, success: float) -> DepthAccuracy:
+    # One step of each trajectory, right or wrong: Wilson's interval, which is none of width 0.
+    right = [one.right[depth - 1] for one in judged if len(one.right) >= depth]
+    step = wilson(sum(right), len(right))
     lengths = [min(depth, len(one.right)) for one in judged]
     return DepthAccuracy(
         depth=depth,
         step=step,
-        # Equal seeds draw the same trajectories at every depth, so the bounds never rise either.
-        prefix=bootstrap_mean([float(one.prefix_right(depth)) for one in judged], seed=seed),
+        prefix=wilson(sum(one.prefix_right(depth) for one in judged), len(judged)),
         if_constant=sum(accuracy**length for length in lengths) / len(lengths),
         horizon=_horizon(step, success),
     )

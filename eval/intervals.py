@@ -55,7 +55,10 @@ def wilson(successes: int, trials: int) -> Interval:
     denominator = 1 + _Z_95**2 / trials
     centre = (share + _Z_95**2 / (2 * trials)) / denominator
     half = _Z_95 * math.sqrt(share * (1 - share) / trials + _Z_95**2 / (4 * trials**2)) / denominator
-    return Interval(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half), count=trials)
+    # Without rounding the bound on the side of 0 or 1 is that number itself.
+    low = centre - half if successes else 0.0
+    high = centre + half if successes < trials else 1.0
+    return Interval(value=share, low=low, high=high, count=trials)
 
 
 def bootstrap_ratio(

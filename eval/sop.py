@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.intervals import Interval, bootstrap_mean
+from eval.intervals import Interval, bootstrap_mean, wilson
 from gui_agent.errors import DataError
 from trajectories.records import Trajectory
 
@@ -66,7 +66,7 @@ class SopMetrics:
 
 
 def sop_metrics(tasks: Sequence[SopTask], *, matcher: str, seed: int = 0) -> SopMetrics:
-    """PG, TSR and score with bootstrap intervals over tasks.
+    """PG and score with bootstrap intervals over tasks, TSR with Wilson's, which is none of width 0.
 
     Example: 5 of 5, 2 of 4 and 0 of 3 steps: PG 0.5, TSR 0.333, score 0.417.
 
@@ -76,10 +76,15 @@ def sop_metrics(tasks: Sequence[SopTask], *, matcher: str, seed: int = 0) -> Sop
     if not tasks:
         raise DataError("SOP needs at least one trajectory; nothing was evaluated")
     progress = [task.progress for task in tasks]
-    success = [float(task.success) for task in tasks]
+    success = [task.success for task in tasks]
     both = [(part + whole) / 2 for part, whole in zip(progress, success, strict=True)]
-    pg, tsr, score = (bootstrap_mean(values, seed=seed) for values in (progress, success, both))
-    return SopMetrics(pg=pg, tsr=tsr, score=score, num_tasks=len(tasks), matcher=matcher)
+    return SopMetrics(
+        pg=bootstrap_mean(progress, seed=seed),
+        tsr=wilson(sum(success), len(tasks)),
+        score=bootstrap_mean(both, seed=seed),
+        num_tasks=len(tasks),
+        matcher=matcher,
+    )
 
 
 def sop_task(trajectory: Trajectory, length: int) -> SopTask:
