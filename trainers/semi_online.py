@@ -74,8 +74,8 @@ async def train_semi_online(
 
 
 def _check_thoughts(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> None:
-    """Patches with the recorded thought need one."""
-    if config.patch_thought is not PatchThought.OFF_POLICY:
+    """Patches with the recorded thought need one, where anything comes after them."""
+    if config.patch_thought is not PatchThought.OFF_POLICY or config.single_step or not config.patch_budget:
         return
     frames = [frame for task in tasks for frame in task.frames]
     missing = sum(not frame.expert.thought for frame in frames)
@@ -90,8 +90,13 @@ def _check_thoughts(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> No
 
 
 def _check_subgoals(config: SemiOnlineConfig, tasks: Sequence[ReplayTask]) -> None:
-    """Say how many patches will come without a subgoal: a planner's history has a gap there."""
+    """Say how many patches will come without a subgoal: a planner's history has a gap there.
+
+    With `single_step` so has the expert's history that it begins with, and nothing else is patched.
+    """
     if config.agent is AgentKind.FLAT or config.patch_subgoal is not PatchSubgoal.FROM_DATA:
+        return
+    if not config.patch_budget and not config.single_step:
         return
     planner_format = config.agent_spec.get_planner_format()
     steps = [(task, number, frame) for task in tasks for number, frame in enumerate(task.frames)]

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from gui_agent.actions import Action, Click, Finish
 from gui_agent.agent import PatchThought
+from gui_agent.agent_spec import AgentKind
 from gui_agent.cli.main import ExitCode, exit_code_of
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError, DeviceError, ImageDecodeError, PolicyError, TrainingError
@@ -32,6 +33,7 @@ from trainers.sft_config import SFTConfig
 from trainers.tiny_model import TinyModelConfig, build_tiny_model
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore
+from trajectories.subgoals import SubgoalSource
 
 TINY = TinyModelConfig(
     hidden_size=32, num_layers=2, num_heads=2, num_key_value_heads=1, mlp_size=64, vision_hidden_size=16,
@@ -513,6 +515,23 @@ async def test_recorded_thoughts_are_asked_for_only_where_there_are_some(
     )
     with pytest.raises(ConfigError, match=r"8 of 8 recorded steps .* have no thought"):
         await train_semi_online(config)
+    unpatched = dataclasses.replace(config, patch_budget=0, max_updates=1)
+    with pytest.warns(UserWarning, match="patch_thought=off_policy has no effect with patch_budget=0"):
+        assert (await train_semi_online(unpatched)).updates == 1
+
+
+async def test_subgoals_for_patches_are_asked_for_only_where_there_are_patches(
+    random_model: Path, data: Path, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(
+        rl_config(random_model, data, tmp_path / "run"), agent=AgentKind.HIERARCHICAL, max_updates=1,
+        subgoals=SubgoalSource.DATA,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"patch_subgoal is from_data, but 8 of 8 recorded steps"):
+        await train_semi_online(config)
+    unpatched = dataclasses.replace(config, patch_budget=0)
+    with pytest.warns(UserWarning, match="subgoals=data has no effect with patch_budget=0"):
+        assert (await train_semi_online(unpatched)).updates == 1
 
 
 def test_recordings_that_failed_are_not_replayed_and_that_is_said(tmp_path: Path) -> None:
