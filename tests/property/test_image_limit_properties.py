@@ -22,7 +22,7 @@ from gui_agent.policy import ImageBudget
 
 FORMATS = ("ui_s1", "mobile_use", "compact")
 SIDES = st.integers(64, 900)
-"""None is smaller than the smallest picture: rounding up, one that is enlarged may pass a limit close to it."""
+"""None is below the smallest picture: rounding up, one that is enlarged may pass a limit close to it."""
 cached_processor = cache(load_processor)
 
 
