@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gui_agent.actions import Action, ParseError
+from gui_agent.actions import Action, Answer, ParseError
 from gui_agent.agent import Candidate, RoleCompletion
 from gui_agent.device import ActionSource, ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.matching import MatchResult
@@ -141,6 +141,12 @@ class Trajectory:
         AndroidWorld). Rewards of online training and reports of evaluation both mean this.
         """
         return self.outcome.verdict is Verdict.SUCCESS and self.stop in _BROUGHT_TO_AN_END
+
+    @property
+    def answer(self) -> str:
+        """What the agent said to the user last; "" for nothing."""
+        said = [step.executed.text for step in self.steps if isinstance(step.executed, Answer)]
+        return said[-1] if said else ""
 
     @property
     def patches(self) -> int:

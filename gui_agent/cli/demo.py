@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from devices.android.apps import COMMON_PACKAGES
 from devices.android.tasks import AndroidGoal
-from devices.browser.site import SiteTask
 from devices.goals import goal_on
 from devices.phone.factory import phone_devices
-from devices.registry import resolve_suite
 from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
 from gui_agent.cli.default_model import with_default_model
-from gui_agent.cli.devices import open_devices
+from gui_agent.cli.devices import one_device
+from gui_agent.cli.errands import check_who_acts, device_for, guarding, is_real, named_task, world_of
 from gui_agent.cli.folders import make_folder
 from gui_agent.demo.asking import ListenedPolicy
 from gui_agent.demo.clients import Clients
@@ -29,7 +27,7 @@ from gui_agent.device import Device, Task, TaskSource
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format
 from gui_agent.safety.budget import Budget, MeteredPolicy
-from gui_agent.safety.options import ConfirmMode, SafetyOptions
+from gui_agent.safety.options import SafetyOptions
 from gui_agent.web.serving import ServingOptions, serve_here
 from trainers.rewards import SAMPLING_LIMIT
 from trajectories.collect import AgentFor, demonstrator_for
@@ -42,6 +40,7 @@ _EXAMPLES: Final = {
     "phone:phone": ("turn off wifi and dark", "add an alarm at 12:00", "compute 85+8 with the calculator"),
     "android": ("turn on Wi-Fi", "open the clock"),
 }
+_POLL_INTERVAL_S: Final = {"phone": 0.1, "android": 1.0, "android_world": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +110,8 @@ class Demo:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
         LoopDetector(limit=self.loop_limit)
-        self._meter()
-        if self.expert and not self.task:
-            raise ConfigError("a goal in words has no expert; name a model, or a task of a suite with --task")
-        if self.expert and self.agent.model:
-            raise ConfigError("either the expert acts or a model; leave --expert or --model away")
+        check_who_acts(expert=self.expert, task=self.task, model=self.agent.model)
+        self.guard.budget()
 
     def dry_run(self) -> int:
         """Check the device's and the model's name; nothing is loaded, no device is touched."""
@@ -153,7 +149,7 @@ class Demo:
             DeviceError: there is no such device.
         """
         place = Place.of(self.device, self.task, self.seed)
-        settings, options, meter = self._settings(place), self._agent_options(), self._meter()
+        settings, options, meter = self._settings(place), self._agent_options(), self.guard.budget()
         if self.task:
             place.errand("", self.task)  # a task that is none is told here
         make_folder(self.store, "store")
@@ -200,29 +196,16 @@ class Demo:
     def _agent_name(self, options: AgentOptions) -> str:
         return "the task's expert" if self.expert else options.model
 
-    def _meter(self) -> Budget:
-        return Budget(
-            max_tokens=self.guard.token_budget,
-            max_cost=self.guard.cost_limit,
-            price_input=self.guard.price_input,
-            price_output=self.guard.price_output,
-        )
-
     def _settings(self, place: Place) -> SessionSettings:
-        url = place.home.url if isinstance(place.home, SiteTask) else ""
-        confirm = self.guard.confirm
-        if confirm is ConfirmMode.AUTO:
-            confirm = ConfirmMode.ASK if place.is_real else ConfirmMode.ALLOW
+        guard = guarding(self.guard, place.home)
         return SessionSettings(
             max_steps=self.max_steps,
             time_limit_s=self.time_limit_s,
-            confirm=confirm,
-            judge=self.guard.judge(
-                start_url=url, packages_of=lambda name: COMMON_PACKAGES.get(name.lower(), ())
-            ),
-            secrets=self.guard.secrets(start_url=url),
+            confirm=self.guard.confirm_where(is_real=is_real(place.devices, place.home)),
+            judge=guard.judge,
+            secrets=guard.secrets,
             preview_s=self.preview_s,
-            poll_interval_s=self.poll_interval_s or {"phone": 0.1, "android": 1.0}.get(place.kind, 0.5),
+            poll_interval_s=self.poll_interval_s or _POLL_INTERVAL_S.get(place.kind, 0.5),
             loop_limit=self.loop_limit,
             seed=self.seed,
         )
@@ -255,28 +238,21 @@ class Place:
         Raises:
             ConfigError: there is no such device or task.
         """
-        suite_name = task.partition(":")[0]
-        world = suite_name.partition("/")[0]
+        world = world_of(task)
         if not device and world not in ("", "phone"):
-            suite = resolve_suite(suite_name)
-            devices = {"miniwob": "browser:1"}.get(world, f"{world}:1")
-            home = task_of(task)
-            return cls(name=world, kind=world, devices=devices, suite=suite, home=home, seed=seed)
-        name = device or ("phone:phone" if suite_name == "phone/phone" else "phone")
+            named = named_task(task)
+            devices = device_for(named.suite)
+            return cls(name=world, kind=world, devices=devices, suite=named.suite, home=named.task, seed=seed)
+        name = device or ("phone:phone" if task.startswith("phone/phone:") else "phone")
         found = goal_on(name, _LOOK)
         kind = name.partition(":")[0]
         first = found.suite.task(found.suite.templates[0], seed)
         home = _AsItIs(goal=_LOOK) if kind == "android" else first
         return cls(name=name, kind=kind, devices=found.devices, suite=found.suite, home=home, seed=seed)
 
-    @property
-    def is_real(self) -> bool:
-        """Whether something can be hit there that matters."""
-        return self.kind in ("android", "browser")
-
     def open_device(self) -> AbstractAsyncContextManager[Device]:
         """Borrow it."""
-        return _one_device(self.devices, self.suite)
+        return one_device(self.devices, self.suite)
 
     def errand(self, goal: str, task: str) -> Errand:
         """A goal in words, or a task of a suite, here.
@@ -287,8 +263,9 @@ class Place:
         if bool(goal.strip()) == bool(task):
             raise ConfigError("say what to do: a goal in words, or a task SUITE:TEMPLATE:SEED")
         if task:
-            self._check_suite(resolve_suite(task.partition(":")[0]))
-            return Errand(task=task_of(task), suite=task.partition(":")[0], is_checked=True)
+            named = named_task(task)
+            self._check_suite(named.suite)
+            return Errand(task=named.task, suite=named.suite.suite, is_checked=True)
         if self.kind not in ("phone", "android", "browser"):
             raise ConfigError(f"on {self.name} only tasks can be run, SUITE:TEMPLATE:SEED; no goals in words")
         suite = goal_on(self.name, goal).suite
@@ -296,8 +273,8 @@ class Place:
 
     def _check_suite(self, suite: TaskSource) -> None:
         """A virtual phone keeps its screen for the time of a demo."""
-        world = suite.suite.partition("/")[0]
-        fits = {"phone": ("phone",), "android": ("phone", "android")}.get(self.kind, (self.kind,))
+        world = world_of(suite.suite)
+        fits = {"phone": ("phone",), "android": ("phone", "android", "android_world")}.get(self.kind, (self.kind,))
         if world not in fits:
             raise ConfigError(f"suite {suite.suite!r} does not run on {self.name}")
         if self.kind == "phone" and _display(suite) != _display(self.suite):
@@ -309,24 +286,3 @@ class Place:
 
 def _display(suite: TaskSource) -> object:
     return phone_devices(1, suite).display
-
-
-def task_of(text: str) -> Task:
-    """The task that SUITE:TEMPLATE:SEED names.
-
-    Raises:
-        ConfigError: it names none.
-    """
-    suite_name, _, rest = text.partition(":")
-    template, colon, seed = rest.rpartition(":")
-    if not colon or not template or not seed.isdecimal():
-        raise ConfigError(
-            f"task {text!r}: expected SUITE:TEMPLATE:SEED, such as phone/quickstart:set_alarm:7"
-        )
-    return resolve_suite(suite_name).task(template, int(seed))
-
-
-@asynccontextmanager
-async def _one_device(devices: str, suite: TaskSource) -> AsyncIterator[Device]:
-    async with open_devices(devices, suite, is_patient=False) as factory, factory.lease() as device:
-        yield device

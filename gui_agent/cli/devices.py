@@ -9,7 +9,7 @@ from typing import Final
 
 from devices.farm.opening import answer_when_they_will, farm_for, source_for
 from devices.farm.options import FarmOptions
-from gui_agent.device import DeviceFactory, TaskSource
+from gui_agent.device import Device, DeviceFactory, TaskSource
 
 _DEFAULT_DEVICES: Final = {
     "phone": "phone:64",
@@ -63,7 +63,6 @@ async def open_devices(
             cluster; empty takes the default of the suite's world.
         suite: what will run on them.
         status_path: where the farm writes how it is doing, for `gui-agent farm status`; None writes nothing.
-
         is_patient: devices that fail are brought back for minutes; else they are given up after one try, for
             somebody who watches.
 
@@ -75,3 +74,10 @@ async def open_devices(
     options = FarmOptions() if is_patient else FarmOptions(max_failures=1)
     async with farm_for(name, suite, options=options, status_path=status_path) as farm:
         yield farm
+
+
+@asynccontextmanager
+async def one_device(devices: str, suite: TaskSource) -> AsyncIterator[Device]:
+    """One device of a farm of that name, for somebody who watches; errors as of `open_devices`."""
+    async with open_devices(devices, suite, is_patient=False) as factory, factory.lease() as device:
+        yield device

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
-import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import IntEnum
 from pathlib import Path
-from typing import Any, assert_never
 
-from devices.android.apps import COMMON_PACKAGES
-from devices.browser.site import SiteTask
 from devices.goals import goal_on
-from devices.registry import resolve_suite
-from gui_agent.actions import Answer, Finish, FinishStatus
-from gui_agent.agent import Agent, EpisodeContext
+from gui_agent.agent import EpisodeContext
 from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
 from gui_agent.cli.config import option
 from gui_agent.cli.consent import TerminalConfirm, has_terminal
+from gui_agent.cli.ctrl_c import CtrlC, as_interrupted
 from gui_agent.cli.default_model import with_default_model
-from gui_agent.cli.devices import open_devices
+from gui_agent.cli.devices import one_device
+from gui_agent.cli.errands import (
+    Guarding,
+    check_who_acts,
+    device_for,
+    guarding,
+    is_real,
+    named_task,
+    world_of,
+)
 from gui_agent.cli.folders import make_folder
+from gui_agent.cli.run_end import run_exit, said_in_json, said_in_words
 from gui_agent.cli.run_view import Heading, RunView, printable, view_for
-from gui_agent.device import Device, StopReason, Task, TaskSource, Verdict
+from gui_agent.device import StopReason, Task, TaskSource
 from gui_agent.errors import ConfigError
 from gui_agent.interruption import INTERRUPTED, InterruptibleAgent
 from gui_agent.observation import Observation
@@ -35,7 +38,6 @@ from gui_agent.safety import (
     Confirm,
     Consent,
     Decision,
-    Judge,
     SafeDevice,
     SafetyEvent,
     Secrets,
@@ -43,42 +45,14 @@ from gui_agent.safety import (
     always_yes,
 )
 from gui_agent.safety.budget import Budget, MeteredPolicy
-from gui_agent.safety.device import HALTED
 from gui_agent.safety.options import ConfirmMode, SafetyOptions, check_goal
 from trainers.rewards import SAMPLING_LIMIT
-from trajectories.collect import demonstrator_for
+from trajectories.collect import AgentFor, demonstrator_for
 from trajectories.episode import run_episode
 from trajectories.loops import LoopDetector
 from trajectories.masking import masked_record, masked_step
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore
-
-AgentFor = Callable[[Device], Agent]
-
-
-class RunExit(IntEnum):
-    """How an episode ended, as the exit status of `gui-agent run`."""
-
-    DONE = 0
-    """The agent finished; the task's check says success, or there is none."""
-    FAILED = 1
-    """The model, its server or this program failed, as for every command; the steps until then are kept."""
-    DEVICE_FAULT = 4
-    """The device broke, as for every command."""
-    WRONG = 10
-    """The agent finished; the task's check says failure."""
-    GAVE_UP = 11
-    """The agent said that it cannot be done."""
-    STEP_LIMIT = 12
-    TIME_LIMIT = 13
-    LOOP = 14
-    """The agent did the same in the same state again and again."""
-    SAFETY = 15
-    """A safety rule held an action back, or the agent left the apps and sites that are allowed."""
-    BUDGET = 16
-    """The tokens or the money are spent."""
-    USER = 130
-    """Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +70,6 @@ class Errand:
     suite: TaskSource
     devices: str
     device: str
-
-    @property
-    def is_real(self) -> bool:
-        """Whether something can be hit there that matters: a phone behind adb, or a page of one's own."""
-        return self.devices.startswith("android") or isinstance(self.task, SiteTask)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,11 +137,8 @@ class Run:
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
         LoopDetector(limit=self.loop_limit)
-        if self.expert and not self.task:
-            raise ConfigError("a goal in words has no expert; name a model, or a task of a suite with --task")
-        if self.expert and self.agent.model:
-            raise ConfigError("either the expert acts or a model; leave --expert or --model away")
-        self._budget()
+        check_who_acts(expert=self.expert, task=self.task, model=self.agent.model)
+        self.guard.budget()
         check_goal(self.goal, Secrets())
 
     def dry_run(self) -> int:
@@ -199,17 +165,12 @@ class Run:
             found = goal_on(self.device or "phone", self.goal)
             task = found.suite.task(found.suite.templates[0], self.seed)
             return Errand(task=task, suite=found.suite, devices=found.devices, device=self.device or "phone")
-        suite_name, _, rest = self.task.partition(":")
-        template, colon, seed = rest.rpartition(":")
-        if not colon or not template or not seed.isdecimal():
-            raise ConfigError(
-                f"task {self.task!r}: expected SUITE:TEMPLATE:SEED, such as phone/quickstart:set_alarm:7"
-            )
-        suite = resolve_suite(suite_name)
-        world = suite_name.partition("/")[0]
-        devices = self.device or {"miniwob": "browser:1"}.get(world, f"{world}:1")
+        named = named_task(self.task)
         return Errand(
-            task=suite.task(template, int(seed)), suite=suite, devices=devices, device=self.device or world
+            task=named.task,
+            suite=named.suite,
+            devices=self.device or device_for(named.suite),
+            device=self.device or world_of(self.task),
         )
 
     def _agent_name(self) -> str:
@@ -219,8 +180,7 @@ class Run:
         errand = self._errand()
         if not self.expert:
             self.agent.require_model()
-        judge, secrets = self._guard(errand)
-        budget = self._budget()
+        guard, budget = self._guard(errand), self.guard.budget()
         make_folder(self.store, "store")
         source = {} if self.expert else {SAMPLING_LIMIT: self.agent.max_completion_length}
         store = TrajectoryStore.open_or_create(self.store, source={"command": "run"})
@@ -229,27 +189,26 @@ class Run:
             with view_for(quiet=self.json) as view:
                 async with (
                     self._agents(budget) as agent_for,
-                    open_devices(errand.devices, errand.suite, is_patient=False) as factory,
-                    factory.lease() as device,
+                    one_device(errand.devices, errand.suite) as device,
                 ):
                     agent = InterruptibleAgent(agent_for(device))
                     asking = TerminalConfirm(view.paused)
                     safe = SafeDevice(
                         device,
-                        judge=judge,
+                        judge=guard.judge,
                         confirm=self._confirm(errand, asking),
-                        secrets=secrets,
+                        secrets=guard.secrets,
                         on_event=lambda event: _show_event(event, view),
                         halted=lambda: agent.interrupted,
                     )
 
                     def keep(record: EpisodeRecord) -> None:
                         """At once: what follows, such as giving the device back, may fail."""
-                        record = masked_record(_with_safety(record, safe, budget), secrets)
+                        record = masked_record(_with_safety(record, safe, budget), guard.secrets)
                         store.append(record)
                         kept.append(record.trajectory)
 
-                    with _CtrlC(agent, asking, view):
+                    with CtrlC(agent, asking, view):
                         keep(await self._episode(safe, agent, errand, view, source, budget, keep))
         finally:
             for trajectory in kept:
@@ -264,35 +223,18 @@ class Run:
         async with open_policy(self.agent) as policy:
             yield agents_for(MeteredPolicy(policy, budget), self.agent)
 
-    def _budget(self) -> Budget:
-        return Budget(
-            max_tokens=self.guard.token_budget,
-            max_cost=self.guard.cost_limit,
-            price_input=self.guard.price_input,
-            price_output=self.guard.price_output,
-        )
-
-    def _guard(self, errand: Errand) -> tuple[Judge, Secrets]:
+    def _guard(self, errand: Errand) -> Guarding:
         """What the safety options mean here; wrong ones are told before anything starts."""
-        task = errand.task
-        url = task.url if isinstance(task, SiteTask) else ""
-        secrets = self.guard.secrets(start_url=url)
-        check_goal(task.goal, secrets)
-        return self.guard.judge(start_url=url, packages_of=_packages_of), secrets
+        guard = guarding(self.guard, errand.task)
+        check_goal(errand.task.goal, guard.secrets)
+        return guard
 
     def _confirm(self, errand: Errand, asking: TerminalConfirm) -> Confirm:
         """Whom to ask, as --confirm says."""
-        match self.guard.confirm:
-            case ConfirmMode.ALLOW:
-                return always_yes
-            case ConfirmMode.DENY:
-                return always_stop
-            case ConfirmMode.AUTO if not errand.is_real:
-                return always_yes
-            case ConfirmMode.AUTO | ConfirmMode.ASK:
-                return asking if has_terminal() else always_stop
-            case _:
-                assert_never(self.guard.confirm)
+        mode = self.guard.confirm_where(is_real=is_real(errand.devices, errand.task))
+        if mode is ConfirmMode.ALLOW:
+            return always_yes
+        return asking if mode is ConfirmMode.ASK and has_terminal() else always_stop
 
     async def _episode(
         self,
@@ -345,95 +287,13 @@ class Run:
             should_stop=should_stop,
             on_broken_off=on_broken_off,
         )
-        return _as_interrupted(record) if agent.interrupted else record
+        return as_interrupted(record) if agent.interrupted else record
 
     def _report(self, trajectory: Trajectory, budget: Budget) -> None:
-        code = run_exit(trajectory)
-        verdict, steps = trajectory.outcome.verdict, len(trajectory.steps)
         if self.json:
-            said = {
-                "end": code.name.lower(),
-                "exit_code": int(code),
-                "verdict": verdict.value,
-                "detail": trajectory.outcome.detail,
-                "progress": trajectory.outcome.progress,
-                "answer": _answer(trajectory),
-                "steps": steps,
-                "held": _held(trajectory),
-                "tokens_read": budget.tokens_read,
-                "tokens_written": budget.tokens_written,
-                "cost": round(budget.cost, 6),
-                "wall_s": round(trajectory.wall_s, 3),
-                "episode_id": trajectory.episode_id,
-                "store": str(self.store),
-            }
-            print(json.dumps(said))
-            return
-        if answer := _answer(trajectory):
-            print(f"answer: {printable(answer)}")
-        end = _ENDS[code].format(loop_limit=self.loop_limit)
-        # What failed is said by the error that follows.
-        detail = "" if code is RunExit.FAILED else f" ({printable(trajectory.outcome.detail)})"
-        print(f"{end} after {steps} steps, {trajectory.wall_s:.1f} s; {verdict.value}{detail}")
-        if budget.tokens:
-            print(budget.sentence)
-        print(f"episode {trajectory.episode_id} in {self.store}; see it with: gui-agent view {self.store}")
-
-
-_ENDS = {
-    RunExit.DONE: "finished",
-    RunExit.WRONG: "finished, but not done",
-    RunExit.GAVE_UP: "gave up",
-    RunExit.STEP_LIMIT: "stopped at the step limit",
-    RunExit.TIME_LIMIT: "stopped at the time limit",
-    RunExit.LOOP: "stopped: the same action in the same state {loop_limit} times",
-    RunExit.SAFETY: "stopped by a safety rule",
-    RunExit.BUDGET: "stopped: the budget is spent",
-    RunExit.FAILED: "broken off by a failure",
-    RunExit.DEVICE_FAULT: "the device broke",
-    RunExit.USER: "stopped by Ctrl-C",
-}
-
-
-def run_exit(trajectory: Trajectory) -> RunExit:
-    """How an episode ended; what its check says counts where the agent, or the world, ended it."""
-    match trajectory.stop:
-        case StopReason.MODEL_FAULT | StopReason.PROGRAM_FAULT:
-            return RunExit.FAILED
-        case StopReason.DEVICE_FAULT:
-            return RunExit.DEVICE_FAULT
-        case StopReason.STEP_LIMIT:
-            return RunExit.STEP_LIMIT
-        case StopReason.TIME_LIMIT:
-            return RunExit.TIME_LIMIT
-        case StopReason.LOOP:
-            return RunExit.LOOP
-        case StopReason.SAFETY:
-            return RunExit.SAFETY
-        case StopReason.BUDGET:
-            return RunExit.BUDGET
-        case StopReason.USER:
-            return RunExit.USER
-        case _:
-            last = trajectory.steps[-1].executed if trajectory.steps else None
-            if isinstance(last, Finish) and last.status is FinishStatus.FAILURE:
-                return RunExit.GAVE_UP
-            return RunExit.WRONG if trajectory.outcome.verdict is Verdict.FAILURE else RunExit.DONE
-
-
-def _answer(trajectory: Trajectory) -> str:
-    answers = [step.executed.text for step in trajectory.steps if isinstance(step.executed, Answer)]
-    return answers[-1] if answers else ""
-
-
-def _held(trajectory: Trajectory) -> list[dict[str, Any]]:
-    """What the safety rules said on the way."""
-    found = trajectory.source.get("safety", [])
-    return found if isinstance(found, list) else []
-
-
-def _packages_of(name: str) -> Sequence[str]:
-    return COMMON_PACKAGES.get(name.lower(), ())
+            print(said_in_json(trajectory, budget, self.store))
+        else:
+            print(said_in_words(trajectory, budget, self.store, loop_limit=self.loop_limit))
 
 
 def _show_event(event: SafetyEvent, view: RunView) -> None:
@@ -452,50 +312,3 @@ def _with_safety(record: EpisodeRecord, device: SafeDevice, budget: Budget) -> E
     }
     trajectory = record.trajectory
     return replace(record, trajectory=replace(trajectory, source={**trajectory.source, **said}))
-
-
-def _as_interrupted(record: EpisodeRecord) -> EpisodeRecord:
-    """What Ctrl-C leaves of an episode.
-
-    A step that was cut short is left out: it is no deed of the agent, and nothing was executed. Ctrl-C in
-    place of an answer holds an action back, but it is the person who ended the episode.
-    """
-    trajectory = record.trajectory
-    last = trajectory.steps[-1] if trajectory.steps else None
-    if last is not None and (last.requested is INTERRUPTED or last.error == HALTED):
-        trajectory = replace(trajectory, steps=trajectory.steps[:-1])
-    if trajectory.stop is StopReason.SAFETY:
-        trajectory = replace(trajectory, stop=StopReason.USER)
-    return replace(record, trajectory=trajectory)
-
-
-class _CtrlC:
-    """While it lasts, the first Ctrl-C (or SIGTERM) interrupts the agent, a second one this program."""
-
-    def __init__(self, agent: InterruptibleAgent, asking: TerminalConfirm, view: RunView) -> None:
-        self._agent = agent
-        self._asking = asking
-        self._view = view
-        self._loop = asyncio.get_running_loop()
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.getsignal(number)
-            self._loop.add_signal_handler(number, self._stop)
-            self._before[number] = before
-
-    def __exit__(self, *error: object) -> None:
-        self._release()
-
-    def _stop(self) -> None:
-        self._agent.interrupt()
-        self._asking.stop()
-        self._view.note("stopping; Ctrl-C again to end at once")
-        self._release()
-
-    def _release(self) -> None:
-        while self._before:
-            number, before = self._before.popitem()
-            self._loop.remove_signal_handler(number)
-            signal.signal(number, before)

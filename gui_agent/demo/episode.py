@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
-from gui_agent.actions import Action, Answer, ParseError, action_points, action_to_dict
+from gui_agent.actions import Action, ParseError, action_points, action_to_dict
 from gui_agent.agent import Agent, EpisodeContext
 from gui_agent.demo.budget import Spent
 from gui_agent.demo.directed import DirectedAgent
@@ -228,7 +228,6 @@ def step_event(step: Step, mark: Mark) -> StepEvent:
 
 def episode_event(trajectory: Trajectory, *, stored: bool) -> EpisodeEvent:
     """An ended episode as the page shows it."""
-    answers = [step.executed.text for step in trajectory.steps if isinstance(step.executed, Answer)]
     final = trajectory.final_screenshot_sha256
     return EpisodeEvent(
         episode_id=trajectory.episode_id,
@@ -240,7 +239,7 @@ def episode_event(trajectory: Trajectory, *, stored: bool) -> EpisodeEvent:
         steps=len(trajectory.steps),
         human_steps=sum(step.source is ActionSource.HUMAN for step in trajectory.steps),
         wall_s=round(trajectory.wall_s, 3),
-        answer=answers[-1] if answers else "",
+        answer=trajectory.answer,
         picture=f"/pictures/{final}" if final else "",
         stored=stored,
     )

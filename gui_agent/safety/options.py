@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gui_agent.errors import ConfigError
 from gui_agent.safety.bounds import Bounds, is_address, site_of, sites_of
+from gui_agent.safety.budget import Budget
 from gui_agent.safety.judging import MAX_GOAL_CHARACTERS, Judge
 from gui_agent.safety.rules import default_rules, load_rules
 from gui_agent.safety.secrets import Secrets, secret_from_environment
@@ -95,6 +96,29 @@ class SafetyOptions:
         """
         scope = Bounds(sites=(site_of(start_url),)) if is_address(start_url) else None
         return Secrets([secret_from_environment(one, environ=environ, scope=scope) for one in self.secret])
+
+    def budget(self) -> Budget:
+        """What an episode may take; nothing is spent yet.
+
+        Raises:
+            ConfigError: a limit or a price is impossible, or a limit of the cost has no price.
+        """
+        return Budget(
+            max_tokens=self.token_budget,
+            max_cost=self.cost_limit,
+            price_input=self.price_input,
+            price_output=self.price_output,
+        )
+
+    def confirm_where(self, *, is_real: bool) -> ConfirmMode:
+        """What becomes of an action that needs a yes: `confirm`, with AUTO decided.
+
+        Args:
+            is_real: whether something can be hit there that matters.
+        """
+        if self.confirm is not ConfirmMode.AUTO:
+            return self.confirm
+        return ConfirmMode.ASK if is_real else ConfirmMode.ALLOW
 
 
 def check_goal(goal: str, secrets: Secrets) -> None:

@@ -27,7 +27,7 @@ from gui_agent.actions import OpenApp
 from gui_agent.cli.agents import AgentOptions
 from gui_agent.cli.demo import Demo
 from gui_agent.cli.main import main
-from gui_agent.cli.run import RunExit
+from gui_agent.cli.run_end import RunExit
 from gui_agent.demo.commands import Act, Reconnect, Run
 from gui_agent.demo.events import Event, StepEvent
 from gui_agent.device import StopReason

@@ -13,7 +13,7 @@ import pytest
 
 from gui_agent.agent import Decision, FlatAgent
 from gui_agent.cli.main import ExitCode, main
-from gui_agent.cli.run import RunExit
+from gui_agent.cli.run_end import RunExit
 from gui_agent.device import StopReason, Verdict
 from gui_agent.observation import Observation
 from trajectories.store import TrajectoryStore

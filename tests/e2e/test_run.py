@@ -18,7 +18,7 @@ from devices.phone.device import PhoneDevice
 from gui_agent.actions import Click, Finish, FinishStatus, ParseError
 from gui_agent.agent import DemonstratorAgent
 from gui_agent.cli.main import main
-from gui_agent.cli.run import RunExit, run_exit
+from gui_agent.cli.run_end import RunExit, run_exit
 from gui_agent.cli.run_view import printable
 from gui_agent.device import Outcome, StopReason, Verdict
 from gui_agent.errors import ConfigError

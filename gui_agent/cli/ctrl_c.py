@@ -1,0 +1,65 @@
+"""Ctrl-C while one episode runs: the first ends it, and it is kept; a second one ends the program."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import replace
+from typing import Any
+
+from gui_agent.cli.consent import TerminalConfirm
+from gui_agent.cli.run_view import RunView
+from gui_agent.device import StopReason
+from gui_agent.interruption import INTERRUPTED, InterruptibleAgent
+from gui_agent.safety.device import HALTED
+from trajectories.records import EpisodeRecord
+
+
+class CtrlC:
+    """While it lasts, the first Ctrl-C (or SIGTERM) interrupts the agent, a second one this program."""
+
+    def __init__(self, agent: InterruptibleAgent, asking: TerminalConfirm, view: RunView) -> None:
+        """Nothing is caught yet."""
+        self._agent = agent
+        self._asking = asking
+        self._view = view
+        self._loop = asyncio.get_running_loop()
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        """Catch the signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.getsignal(number)
+            self._loop.add_signal_handler(number, self._stop)
+            self._before[number] = before
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the signals as they were."""
+        self._release()
+
+    def _stop(self) -> None:
+        self._agent.interrupt()
+        self._asking.stop()
+        self._view.note("stopping; Ctrl-C again to end at once")
+        self._release()
+
+    def _release(self) -> None:
+        while self._before:
+            number, before = self._before.popitem()
+            self._loop.remove_signal_handler(number)
+            signal.signal(number, before)
+
+
+def as_interrupted(record: EpisodeRecord) -> EpisodeRecord:
+    """What Ctrl-C leaves of an episode.
+
+    A step that was cut short is left out: it is no deed of the agent, and nothing was executed. Ctrl-C in
+    place of an answer holds an action back, but it is the person who ended the episode.
+    """
+    trajectory = record.trajectory
+    last = trajectory.steps[-1] if trajectory.steps else None
+    if last is not None and (last.requested is INTERRUPTED or last.error == HALTED):
+        trajectory = replace(trajectory, steps=trajectory.steps[:-1])
+    if trajectory.stop is StopReason.SAFETY:
+        trajectory = replace(trajectory, stop=StopReason.USER)
+    return replace(record, trajectory=trajectory)
