@@ -274,7 +274,9 @@ class Place:
     def _check_suite(self, suite: TaskSource) -> None:
         """A virtual phone keeps its screen for the time of a demo."""
         world = world_of(suite.suite)
-        fits = {"phone": ("phone",), "android": ("phone", "android", "android_world")}.get(self.kind, (self.kind,))
+        fits = {"phone": ("phone",), "android": ("phone", "android", "android_world")}.get(
+            self.kind, (self.kind,)
+        )
         if world not in fits:
             raise ConfigError(f"suite {suite.suite!r} does not run on {self.name}")
         if self.kind == "phone" and _display(suite) != _display(self.suite):

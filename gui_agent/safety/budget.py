@@ -1,10 +1,9 @@
-"""How much one episode may take: steps, time, tokens and money."""
+"""How much one episode may take: tokens and money."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from gui_agent.device import StopReason
@@ -16,54 +15,30 @@ _CHARACTERS_PER_TOKEN: Final = 3
 _MILLION: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetLeft:
-    """What is left, None where there is no limit.
-
-    Attributes:
-        steps: decisions.
-        seconds: of wall clock.
-        tokens: read and written.
-        cost: in the currency of the prices.
-    """
-
-    steps: int | None
-    seconds: float | None
-    tokens: int | None
-    cost: float | None
-
-
 @dataclass(slots=True, kw_only=True)
 class Budget:
     """Counts what an episode takes; a limit of 0 is none.
 
     Attributes:
-        max_steps: decisions.
-        time_limit_s: seconds since `start`.
         max_tokens: read and written together, also those that are read again at each step.
         max_cost: in the currency of the prices.
         price_input: of a million tokens that the model reads.
         price_output: of a million tokens that it writes.
-        num_steps: decisions so far.
         tokens_read: so far.
         tokens_written: so far.
         is_estimated: whether some were guessed from characters and pixels, for a server that does not count.
     """
 
-    max_steps: int = 0
-    time_limit_s: float = 0.0
     max_tokens: int = 0
     max_cost: float = 0.0
     price_input: float = 0.0
     price_output: float = 0.0
-    num_steps: int = 0
     tokens_read: int = 0
     tokens_written: int = 0
     is_estimated: bool = False
-    _began_s: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "time_limit_s", "max_tokens", "max_cost", "price_input", "price_output"):
+        for name in ("max_tokens", "max_cost", "price_input", "price_output"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 (no limit) or more")
         if self.max_cost and not (self.price_input or self.price_output):
@@ -73,12 +48,8 @@ class Budget:
 
     def start(self) -> None:
         """Begin to count anew."""
-        self.num_steps = self.tokens_read = self.tokens_written = 0
-        self.is_estimated, self._began_s = False, time.monotonic()
-
-    def take_step(self) -> None:
-        """Count a decision."""
-        self.num_steps += 1
+        self.tokens_read = self.tokens_written = 0
+        self.is_estimated = False
 
     def spend(self, *, tokens_read: int, tokens_written: int, is_estimated: bool = False) -> None:
         """Count what one answer of a model took."""
@@ -97,29 +68,11 @@ class Budget:
         return (self.tokens_read * self.price_input + self.tokens_written * self.price_output) / _MILLION
 
     @property
-    def elapsed_s(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._began_s
-
-    @property
-    def left(self) -> BudgetLeft:
-        """What is left; never below 0."""
-        return BudgetLeft(
-            steps=max(0, self.max_steps - self.num_steps) if self.max_steps else None,
-            seconds=max(0.0, self.time_limit_s - self.elapsed_s) if self.time_limit_s else None,
-            tokens=max(0, self.max_tokens - self.tokens) if self.max_tokens else None,
-            cost=max(0.0, self.max_cost - self.cost) if self.max_cost else None,
-        )
-
-    @property
     def spent_up(self) -> StopReason | None:
         """Why no further step may begin, or None."""
-        left = self.left
-        if left.steps == 0:
-            return StopReason.STEP_LIMIT
-        if left.seconds == 0:
-            return StopReason.TIME_LIMIT
-        return StopReason.BUDGET if left.tokens == 0 or left.cost == 0 else None
+        tokens_spent = self.max_tokens and self.tokens >= self.max_tokens
+        money_spent = self.max_cost and self.cost >= self.max_cost
+        return StopReason.BUDGET if tokens_spent or money_spent else None
 
     @property
     def sentence(self) -> str:

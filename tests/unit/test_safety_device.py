@@ -379,25 +379,22 @@ async def test_a_secret_is_typed_where_it_belongs_or_with_a_yes() -> None:
 # Budgets
 
 
-def test_what_is_left_and_why_it_ends() -> None:
-    budget = Budget(max_tokens=100, max_cost=1.0, price_input=1_000.0, price_output=10_000.0, max_steps=2)
-    assert (budget.left.tokens, budget.left.cost, budget.left.seconds) == (100, 1.0, None)
-    assert budget.spent_up is None
+def test_a_budget_is_spent_by_tokens_or_by_money() -> None:
+    budget = Budget(max_tokens=100, max_cost=1.0, price_input=1_000.0, price_output=10_000.0)
     budget.spend(tokens_read=50, tokens_written=20)
-    assert (budget.left.tokens, budget.cost) == (30, 0.25)
-    budget.take_step()
-    assert budget.left.steps == 1
+    assert (budget.tokens, budget.cost, budget.spent_up) == (70, 0.25, None)
     budget.spend(tokens_read=500, tokens_written=20, is_estimated=True)
-    assert budget.left.tokens == 0
-    assert budget.spent_up == "budget"
-    assert budget.left.cost == pytest.approx(0.05)
+    assert budget.spent_up is StopReason.BUDGET
     assert budget.sentence == "about 550 tokens read, 40 written, cost about 0.95"
-    budget.take_step()
-    assert budget.spent_up == "step_limit"
     budget.start()
-    assert budget.tokens == 0
-    assert budget.spent_up is None
-    assert Budget(time_limit_s=1e-9).spent_up is StopReason.TIME_LIMIT
+    assert (budget.tokens, budget.is_estimated, budget.spent_up) == (0, False, None)
+    budget.spend(tokens_read=0, tokens_written=100)
+    assert budget.spent_up is StopReason.BUDGET
+    rich = Budget(max_cost=1.0, price_output=10_000.0)
+    rich.spend(tokens_read=1_000_000, tokens_written=99)
+    assert rich.spent_up is None
+    rich.spend(tokens_read=0, tokens_written=1)
+    assert rich.spent_up is StopReason.BUDGET
     with pytest.raises(ConfigError, match="prices"):
         Budget(max_cost=1.0)
     with pytest.raises(ConfigError, match="max_tokens is -1"):
