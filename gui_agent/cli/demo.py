@@ -40,6 +40,8 @@ _EXAMPLES: Final = {
     "phone:phone": ("turn off wifi and dark", "add an alarm at 12:00", "compute 85+8 with the calculator"),
     "android": ("turn on Wi-Fi", "open the clock"),
 }
+_WORLDS_ON: Final = {"android": ("phone", "android", "android_world")}
+"""Worlds whose tasks run on a kind of device that is not named as they are."""
 _POLL_INTERVAL_S: Final = {"phone": 0.1, "android": 1.0, "android_world": 1.0}
 
 

@@ -17,6 +17,8 @@ episode.py          one directed episode
 world.py            what a session needs to know of the rest of the program
 borrowed.py         the device: lent, looked at while idle, taken up again
 archive.py          the episodes that have ended
+hands.py            what a person does by hand
+directing.py        what a person says to the episode that runs
 session.py          one device, one episode after the other, by commands and events
 clients.py          the tabs that look on, and the one that decides
 server.py           HTTP and WebSocket

@@ -167,27 +167,10 @@ class Seen:
     frame: int
 
 
-Command = (
-    Run
-    | Pause
-    | Resume
-    | StepOnce
-    | Stop
-    | SetMode
-    | Approve
-    | Edit
-    | Reject
-    | Takeover
-    | Act
-    | Hint
-    | Undo
-    | SetOutcome
-    | Export
-    | Claim
-    | Release
-    | Reconnect
-    | Seen
-)
+Direction = (
+    Pause | Resume | StepOnce | Stop | Approve | Edit | Reject | Takeover | Act | Hint | Undo
+)  # said to the episode that runs
+Command = Direction | Run | SetMode | SetOutcome | Export | Claim | Release | Reconnect | Seen
 
 COMMANDS: Final[Mapping[str, type]] = {
     "run": Run,

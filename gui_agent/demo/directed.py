@@ -270,6 +270,8 @@ class DirectedAgent:
         answer = await self._answer(event, verdict, proposal)
         desk.proposal = 0
         self._scene.tell(ResolvedEvent(proposal=number, how=_how(answer, undone=bool(desk.undo))))
+        if isinstance(answer, Edited):
+            answer.act.frame = event.frame  # it was pointed out there
         if (
             isinstance(answer, Approved)
             and answer.waited

@@ -52,6 +52,7 @@ class DirectedEpisode:
         steps: the chain so far, as the page shows it.
         pictures: its screens, by hash.
         spent: what it has used.
+        ended: nothing more is decided in it.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class DirectedEpisode:
             time_limit_s=settings.time_limit_s,
         )
         self._loops = LoopDetector(limit=settings.loop_limit)
+        self.ended = False
         self._chain = Chain()
         self._hints: list[dict[str, Any]] = []
 
@@ -123,22 +125,25 @@ class DirectedEpisode:
         world, settings = self._world, self._settings
         if world.policy is not None:
             world.policy.on_request = self.spent.answered
-        record = await run_episode(
-            self._device,
-            self._stoppable,
-            self._task,
-            context=EpisodeContext(goal=self.goal, episode_id=self.episode_id, seed=settings.seed),
-            max_steps=_NO_LIMIT,
-            suite=self._errand.suite,
-            split="eval" if self._task.seed >= EVALUATION_SEED_START else "train",
-            policy_name=world.policy_name,
-            device_name=world.device,
-            source={**world.source, "began": self._began.isoformat(timespec="seconds")},
-            track_progress=self._errand.is_checked,
-            on_step=self._on_step,
-            should_stop=self._should_stop,
-            on_broken_off=lambda record: on_broken_off(self._as_kept(record)),
-        )
+        try:
+            record = await run_episode(
+                self._device,
+                self._stoppable,
+                self._task,
+                context=EpisodeContext(goal=self.goal, episode_id=self.episode_id, seed=settings.seed),
+                max_steps=_NO_LIMIT,
+                suite=self._errand.suite,
+                split="eval" if self._task.seed >= EVALUATION_SEED_START else "train",
+                policy_name=world.policy_name,
+                device_name=world.device,
+                source={**world.source, "began": self._began.isoformat(timespec="seconds")},
+                track_progress=self._errand.is_checked,
+                on_step=self._on_step,
+                should_stop=self._should_stop,
+                on_broken_off=lambda record: on_broken_off(self._as_kept(record)),
+            )
+        finally:
+            self.ended = True
         return self._as_kept(record)
 
     def _as_kept(self, record: EpisodeRecord) -> EpisodeRecord:

@@ -10,35 +10,24 @@ import asyncio
 from collections.abc import Callable
 from itertools import count
 from types import TracebackType
-from typing import Self, assert_never
+from typing import Self
 
-from gui_agent.actions import Action, TypeText, action_points, action_type_name
-from gui_agent.agent import Steerable
 from gui_agent.demo.archive import Archive
 from gui_agent.demo.borrowed import BorrowedDevice
 from gui_agent.demo.commands import (
     Act,
-    Approve,
     Claim,
     Command,
-    Edit,
     Export,
-    Hint,
-    Pause,
     Reconnect,
-    Reject,
     Release,
-    Resume,
     Run,
     Seen,
     SetMode,
     SetOutcome,
-    StepOnce,
-    Stop,
-    Takeover,
-    Undo,
 )
-from gui_agent.demo.desk import Answer, Approved, Desk, Edited, HumanAct, Rejected
+from gui_agent.demo.desk import Desk
+from gui_agent.demo.directing import direct
 from gui_agent.demo.episode import DirectedEpisode
 from gui_agent.demo.events import (
     Event,
@@ -49,6 +38,7 @@ from gui_agent.demo.events import (
     ResolvedEvent,
     StateEvent,
 )
+from gui_agent.demo.hands import Hands
 from gui_agent.demo.protocol import ProtocolError
 from gui_agent.demo.scene import DeedKind, Scene
 from gui_agent.demo.world import SessionSettings, World
@@ -57,9 +47,7 @@ from gui_agent.errors import ConfigError, DataError, DeviceError, GuiAgentError
 from gui_agent.observation import Screenshot
 from gui_agent.safety.device import SafeDevice
 from gui_agent.safety.options import ConfirmMode, check_goal
-from gui_agent.safety.secrets import Secret
 from gui_agent.safety.verdict import Consent, Question
-from gui_agent.safety.verdict import Decision as Ruling
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 
@@ -73,6 +61,7 @@ class DemoSession:
         feed: the screens of the device.
         desk: what the person wants.
         borrowed: the device.
+        hands: the person's, on the device.
         archive: the episodes that have ended.
     """
 
@@ -91,17 +80,16 @@ class DemoSession:
             on_fault=self._fault,
         )
         self.feed = self.borrowed.feed
+        self.hands = Hands(self.borrowed, self.settings.secrets, on_fault=self._fault)
         self.proposal: ProposalEvent | None = None
         self._listeners: list[Listener] = []
         self._numbers = count(1)
-        self._secret_numbers = count(1)
         self._episode: DirectedEpisode | None = None
         self._task = ""
         self._running: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._phase = Phase.IDLE
         self._shown: StateEvent | None = None
-        self._by_hand = False
 
     # Beginning and end
 
@@ -252,57 +240,27 @@ class DemoSession:
         self._tell_state()
 
     async def _handle(self, command: Command) -> None:
-        desk = self.desk
         match command:
             case Run():
                 self._run(command)
-            case Act():
-                await self._act(command)
             case SetMode(mode=mode):
-                desk.mode = mode
+                self.desk.mode = mode
             case SetOutcome():
                 self.tell(await self.archive.judge(command))
             case Export(episodes=episodes):
                 self.tell(await self.archive.export(episodes))
             case Reconnect():
                 await self._reconnect()
-            case Stop():
-                self._running_episode().stop()
-                self._enter(Phase.STOPPING)
-            case Pause():
-                self._running_episode()
-                desk.paused, desk.single = True, False
-            case Resume():
-                self._running_episode().calm()
-                desk.paused = desk.single = desk.takeover = False
-            case StepOnce():
-                self._running_episode()
-                desk.single, desk.takeover = True, False
-            case Takeover(on=on):
-                self._running_episode().calm()
-                desk.takeover = on
-            case Hint(text=text):
-                self._hint(text)
-            case Undo(steps=steps):
-                self._undo(steps)
-            case Approve(proposal=number):
-                self._running_episode().calm()
-                self._answer(number, Approved(waited=True))
-            case Reject(proposal=number, hint=hint):
-                self._check_answerable(number)
-                if hint:
-                    self._hint(hint)
-                self._answer(number, Rejected())
-            case Edit(proposal=number, action=action, thought=thought, secret=secret):
-                await self._edit(number, action, thought, secret)
             case Claim() | Release() | Seen():
                 raise ProtocolError("only a page can do this", code="not_now")
+            case Act() if not self._runs:
+                await self._act_by_hand(command)
             case _:
-                assert_never(command)
-        desk.touch()
+                await direct(self._running_episode(), command, self.hands)
+        self.desk.touch()
 
     def _running_episode(self) -> DirectedEpisode:
-        if self._episode is None or not self._runs:
+        if self._episode is None or not self._runs or self._episode.ended:
             raise ProtocolError("no episode runs", code="not_now")
         return self._episode
 
@@ -318,93 +276,15 @@ class DemoSession:
     def _rests(self) -> bool:
         return self._phase not in (Phase.FAULT, Phase.STARTING)
 
-    def _check_answerable(self, number: int) -> None:
-        self._running_episode()
-        if number != self.desk.proposal or self.desk.answer is not None:
-            raise ProtocolError(f"proposal {number} waits for no answer any more", code="not_now")
-
-    def _answer(self, number: int, answer: Answer) -> None:
-        self._check_answerable(number)
-        self.desk.answer = answer
-
-    async def _edit(self, number: int, action: Action, thought: str, secret: bool) -> None:
-        self._check_answerable(number)
-        offered = self.proposal
-        action = await self._permitted(action, secret=secret)
-        frame = 0 if offered is None else offered.frame
-        thought = self.settings.secrets.mask(thought)  # the agent is told it, too
-        self._answer(number, Edited(act=HumanAct(action=action, frame=frame, thought=thought)))
-
-    def _hint(self, text: str) -> None:
-        episode = self._running_episode()
-        if not isinstance(episode.agent.inner, Steerable):
-            raise ProtocolError("this agent takes no hints", code="not_now")
-        if self.settings.secrets.shows(text):
-            names = ", ".join(f"{{{name}}}" for name in self.settings.secrets.names)
-            raise ProtocolError(
-                f"the hint holds the value of a secret; write its name in braces instead: {names}",
-                code="bad_value",
-            )
-        self.desk.hint = text.strip()
-        episode.note_hint(self.desk.hint)
-
-    def _undo(self, steps: int) -> None:
-        available = len(self._running_episode().scene.checkpoints)
-        if not 1 <= steps <= available:
-            raise ProtocolError(f"{steps} steps cannot be undone; {available} can", code="not_now")
-        self.desk.undo, self.desk.paused, self.desk.single = steps, True, False
-
-    async def _act(self, command: Act) -> None:
-        device, within = self._ready_device(), self._runs
-        action = await self._permitted(command.action, secret=command.secret)
-        if within:
-            self._running_episode()
-            if self.desk.stopping:
-                raise ProtocolError("the episode is being ended", code="not_now")
-            self.desk.takeover = True
-            thought = self.settings.secrets.mask(command.thought)  # the agent is told it, too
-            self.desk.acts.append(HumanAct(action=action, frame=command.frame, thought=thought))
-            return
-        if action_points(action) and self.feed.has_turned(command.frame):
-            raise ProtocolError("the screen has turned since you pointed at it; point again", code="not_now")
-        async with self.borrowed.lock:
-            self._by_hand = True
-            try:
-                result = await device.execute(action)
-                self.feed.show(await device.observe())
-            except DeviceError as error:
-                self._fault(error)
-                return
-            finally:
-                self._by_hand = False
-        if result.executed is None:
-            raise ProtocolError(f"not performed: {result.error}", code="not_performed")
-
-    async def _permitted(self, action: Action, *, secret: bool) -> Action:
-        """The person's action, its secret put away, if no rule denies it and the agent has a word for it."""
+    async def _act_by_hand(self, command: Act) -> None:
         device = self._ready_device()
-        if (name := action_type_name(type(action))) not in self.borrowed.actions:
-            known = ", ".join(self.borrowed.actions)
-            text = f"{name!r} is nothing that this device does and this agent can be told of; choose {known}"
-            raise ProtocolError(text, code="bad_value")
-        if secret and isinstance(action, TypeText):
-            kept = Secret(name=f"TYPED_{next(self._secret_numbers)}", value=action.text)
-            self.settings.secrets.add(kept)
-            action = TypeText(text=kept.placeholder)
-        try:
-            async with self.borrowed.lock:
-                verdict = await device.preview(action)
-        except DeviceError as error:
-            self._fault(error)
-            raise ProtocolError(f"the device broke: {error}", code="not_now") from error
-        if verdict.decision is Ruling.DENY:
-            raise ProtocolError(f"forbidden by {verdict.sentence}", code="forbidden")
-        return action
+        action = await self.hands.permitted(device, command.action, secret=command.secret)
+        await self.hands.act(device, action, frame=command.frame)
 
     async def _confirm(self, question: Question) -> Consent:
         """Asked by the safety rules while an action is being performed."""
         episode = self._episode
-        if self._by_hand or episode is None or episode.scene.deed.kind is DeedKind.HUMAN:
+        if self.hands.busy or episode is None or episode.scene.deed.kind is DeedKind.HUMAN:
             return Consent.YES  # the person's own action: who makes it has said yes
         if not question.done and episode.scene.deed.consented == question.verdict:
             return Consent.YES
