@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import termios
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
@@ -47,6 +48,8 @@ class TerminalConfirm:
         """The person's answer; the end of the input is a stop."""
         with self._paused():
             _say(question_text(question))
+            # What was typed before the question could be read is no answer to it.
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
             while not self._stopped.is_set():
                 _say("  [y]es, [n]o, [s]top? ", end="")
                 line = await self._line()

@@ -110,9 +110,10 @@ class BorrowedDevice:
             if device is None or self.lock.locked() or not rests():
                 continue
             async with self.lock:
-                await self._look(device)
+                await self.look(device)
 
-    async def _look(self, device: SafeDevice) -> None:
+    async def look(self, device: SafeDevice) -> None:
+        """Show what is on it now; tell what is missing, a picture or the device. The lock is held."""
         was_hidden = self.feed.hidden
         try:
             self.feed.show(await device.observe())

@@ -36,10 +36,12 @@ class Approved:
     Attributes:
         verdict: what a person has said yes to, if a rule wanted a yes.
         waited: a person was waited for, and the screen may have changed meanwhile.
+        forbidden: nobody was asked, for a rule denies it; the device is to hold it back.
     """
 
     verdict: SafetyVerdict | None = None
     waited: bool = False
+    forbidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

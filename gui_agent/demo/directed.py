@@ -109,12 +109,12 @@ class DirectedAgent:
                 continue
             found = await self._show(proposal, observation)
             match found:
-                case Approved(verdict=verdict, waited=waited):
+                case Approved(verdict=verdict, waited=waited, forbidden=forbidden):
                     if waited and await self._came_too_late(proposal.action, observation):
                         return self._look()
                     self._desk.step_taken()
                     decision = with_rejected(proposal, self._rejected, performed=True)
-                    return Deed(kind=DeedKind.OWN, consented=verdict), decision
+                    return Deed(kind=DeedKind.OWN, consented=verdict, forbidden=forbidden), decision
                 case Edited(act=act):
                     if await self._is_elsewhere(act.action, observation):
                         act.looked = True  # it is done after this look, so that it is kept with its screen
@@ -216,7 +216,7 @@ class DirectedAgent:
             except PolicyError as error:
                 if not self._desk.attended:
                     raise  # nobody will ask it again
-                self._desk.paused = True
+                self._desk.paused, self._desk.single = True, False
                 reason = self._scene.device.secrets.mask(str(error))
                 self._desk.failure = f"the model failed: {reason}; resume asks it again"
                 self._notice("error", "model", self._desk.failure)
@@ -265,7 +265,7 @@ class DirectedAgent:
         if verdict.decision is Ruling.DENY:
             self._scene.tell(replace(event, needs=Need.NOTHING, reason=verdict.sentence))
             self._scene.tell(ResolvedEvent(proposal=number, how="forbidden"))
-            return Approved()
+            return Approved(forbidden=True)
         desk.proposal, desk.answer = number, None
         answer = await self._answer(event, verdict, proposal)
         desk.proposal = 0
@@ -320,7 +320,7 @@ class DirectedAgent:
 
     async def confirm(self, question: Question) -> Consent:
         """Ask the person about an action that is being performed: the screen has changed since it was shown,
-        or the action has led where the agent may not be."""
+        or the action has led where the agent may not be. Without a person the answer is stop."""
         observation = self._observation
         assert observation is not None, "nothing is performed before the first look"
         desk, number = self._desk, next(self._numbers)
@@ -329,14 +329,18 @@ class DirectedAgent:
         desk.proposal, desk.answer = number, None
         self._scene.tell(replace(event, needs=Need.CONFIRMATION, reason=f"{done}{question.verdict.sentence}"))
         self._scene.phase(Phase.WAITING)
-        while not (desk.stopping or desk.breaks_in or desk.answer is not None):
+        began_s = time.perf_counter()
+        while self._scene.asks and not (desk.stopping or desk.breaks_in or desk.answer is not None):
             await desk.changed()
+        self._mark.late_s += time.perf_counter() - began_s
         answer, desk.proposal, desk.answer = desk.answer, 0, None
         agreed = isinstance(answer, Approved)
         self._scene.tell(ResolvedEvent(proposal=number, how="performed" if agreed else "rejected"))
         if desk.stopping:
             return Consent.STOP
-        return Consent.YES if agreed else Consent.NO
+        if agreed:
+            return Consent.YES
+        return Consent.NO if self._scene.asks else Consent.STOP
 
     # Telling
 

@@ -64,9 +64,11 @@ class DirectedDevice:
 
     async def reset(self, task: Task) -> None:
         """Bring the device to the start of the task, if it is to begin there."""
-        if self._fresh:
-            async with self._lock:
-                await self._inner.reset(task)
+        if not self._fresh:
+            self._inner.begin()
+            return
+        async with self._lock:
+            await self._inner.reset(task)
 
     async def observe(self) -> Observation:
         """Look, and show what is seen."""
@@ -94,7 +96,8 @@ class DirectedDevice:
                 assert deed.act is not None
                 return await self._perform_human(deed.act)
             case DeedKind.OWN:
-                return await self._perform(action)
+                result = await self._perform(action)
+                return self._not_taken(HALTED) if result.error == HALTED else result
 
     async def check(self) -> Outcome:
         """Judge the task of the last `reset`."""
@@ -110,10 +113,7 @@ class DirectedDevice:
         self._scene.taken += 1
         async with self._lock:
             waits = isinstance(action, Wait)
-            result = await (self._wait(action) if waits else self._inner.execute(action))
-        if result.error == HALTED:
-            self._scene.mark.kept = False  # it is the person's stop, not a step that failed
-        return result
+            return await (self._wait(action) if waits else self._inner.execute(action))
 
     async def _wait(self, action: Action | ParseError) -> ActionResult:
         """Waiting can be cut short without harm; a gesture is never left half done."""
@@ -134,13 +134,13 @@ class DirectedDevice:
         return waiting.result()
 
     async def _perform_human(self, act: HumanAct) -> ActionResult:
+        self._scene.mark.kept = False  # if the device breaks, it is no step, least of all one of the agent's
         result = await self._perform(act.action)
         if result.executed is None and result.stop is not StopReason.TASK_ENDED:
-            self._scene.taken -= 1
-            del self._scene.checkpoints[self._scene.taken :]
             text = f"your action was not performed: {result.error}"
             self._scene.tell(NoticeEvent(level="warning", code="not_performed", text=text))
-            return self._no_step("the person's action could not be performed")
+            return self._not_taken("the person's action could not be performed")
+        self._scene.mark.kept = True
         if result.executed is None:
             return result
         executed = result.executed
@@ -162,6 +162,7 @@ class DirectedDevice:
 
     async def _undo(self, number: int) -> ActionResult:
         scene = self._scene
+        scene.mark.kept = False
         assert self._restorable is not None
         assert number <= len(scene.checkpoints)
         place = len(scene.checkpoints) - number
@@ -174,6 +175,12 @@ class DirectedDevice:
         scene.taken -= number
         scene.mark.undo = number
         return self._no_step("steps were undone")
+
+    def _not_taken(self, reason: str) -> ActionResult:
+        """Nothing was performed, and what was noted to come back to is forgotten."""
+        self._scene.taken -= 1
+        del self._scene.checkpoints[self._scene.taken :]
+        return self._no_step(reason)
 
     def _no_step(self, reason: str) -> ActionResult:
         self._scene.mark.kept = False

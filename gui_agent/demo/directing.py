@@ -105,7 +105,7 @@ def _hint(episode: DirectedEpisode, text: str) -> None:
 
 
 def _undo(episode: DirectedEpisode, steps: int) -> None:
-    desk, available = episode.scene.desk, len(episode.scene.checkpoints)
+    desk, available = episode.scene.desk, episode.scene.undoable
     if not 1 <= steps <= available:
         raise ProtocolError(f"{steps} steps cannot be undone; {available} can", code="not_now")
-    desk.undo, desk.paused, desk.single = steps, True, False
+    desk.undo, desk.paused, desk.single = desk.undo + steps, True, False

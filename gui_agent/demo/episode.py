@@ -33,7 +33,7 @@ _REASONS: Final = {
     StopReason.TASK_ENDED: "the world ended the task",
     StopReason.STEP_LIMIT: "stopped at the step limit",
     StopReason.TIME_LIMIT: "stopped at the time limit",
-    StopReason.BUDGET: "stopped: the money is spent, or nobody knows how much was",
+    StopReason.BUDGET: "stopped: the tokens or the money are spent",
     StopReason.SAFETY: "stopped by a safety rule",
     StopReason.LOOP: "stopped: the agent goes round in circles",
     StopReason.USER: "stopped by you",
@@ -167,7 +167,8 @@ class DirectedEpisode:
         self.pictures[observation.screenshot.sha256] = observation.screenshot
         mark, before = self.scene.marks[-1], len(self._chain.steps)
         found = self._chain.add(step, mark)
-        self.spent.agent_s += step.timings.observe_s + step.timings.execute_s + mark.plan_s + mark.act_s
+        performed_s = step.timings.execute_s - mark.late_s
+        self.spent.agent_s += step.timings.observe_s + performed_s + mark.plan_s + mark.act_s
         if mark.undo:
             undone = before - len(self._chain.steps)
             del self.steps[len(self._chain.steps) :]
@@ -220,7 +221,7 @@ def step_event(step: Step, mark: Mark) -> StepEvent:
             plan=round(mark.plan_s, 4),
             act=round(mark.act_s, 4),
             preview=round(mark.preview_s, 4),
-            person=round(mark.person_s, 4),
+            person=round(mark.person_s + mark.late_s, 4),
             execute=round(timings.execute_s, 4),
         ),
         error=step.error,

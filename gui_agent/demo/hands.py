@@ -72,11 +72,11 @@ class Hands:
             self.busy = True
             try:
                 result = await device.execute(action)
-                self._borrowed.feed.show(await device.observe())
             except DeviceError as error:
                 self._on_fault(error)
-                return
+                raise ProtocolError(f"the device broke: {error}", code="not_performed") from error
             finally:
                 self.busy = False
+            await self._borrowed.look(device)
         if result.executed is None:
             raise ProtocolError(f"not performed: {result.error}", code="not_performed")

@@ -27,7 +27,8 @@ class Mark:
         rejected: proposals at this state that a person did not want.
         plan_s, act_s: seconds in which the planner and the actor answered.
         preview_s: seconds in which an action that waits for nobody was shown before it was performed.
-        person_s: seconds in which a person was waited for.
+        person_s: seconds in which a person was waited for before the action was performed.
+        late_s: the same while it was being performed: a rule asked, and that time is not the device's.
     """
 
     kept: bool = True
@@ -37,6 +38,7 @@ class Mark:
     act_s: float = 0.0
     preview_s: float = 0.0
     person_s: float = 0.0
+    late_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -58,11 +60,12 @@ class Chain:
             self._undo(min(mark.undo, len(self.steps)))
         if not mark.kept:
             return None
+        execute_s = max(0.0, step.timings.execute_s - mark.late_s)
         step = replace(
             step,
             index=len(self.steps),
             candidates=(*step.candidates, *self._candidates(step)),
-            timings=replace(step.timings, decide_s=mark.plan_s + mark.act_s),
+            timings=replace(step.timings, decide_s=mark.plan_s + mark.act_s, execute_s=execute_s),
         )
         self.steps.append(step)
         self.marks.append(mark)

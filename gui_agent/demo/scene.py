@@ -41,6 +41,7 @@ class Deed:
         act: the person's action, for HUMAN.
         proposal: what the agent had proposed at this state, for HUMAN; None if it was not asked.
         consented: what a person said yes to, for OWN.
+        forbidden: a rule denied it when it was shown, so that nobody was asked, for OWN.
         undo: number of steps, for UNDO.
     """
 
@@ -48,6 +49,7 @@ class Deed:
     act: HumanAct | None = None
     proposal: Decision | None = None
     consented: SafetyVerdict | None = None
+    forbidden: bool = False
     undo: int = 0
 
 
@@ -100,3 +102,8 @@ class Scene:
     def asks(self) -> bool:
         """Whether an action that needs a yes is shown to a person, who is there."""
         return self.confirm is ConfirmMode.ASK and self.desk.attended
+
+    @property
+    def undoable(self) -> int:
+        """So many steps can be undone now, beside those that are about to be."""
+        return max(0, len(self.checkpoints) - self.desk.undo)

@@ -75,7 +75,7 @@ class DemoSession:
             world,
             self.settings,
             confirm=self._confirm,
-            halted=lambda: self.desk.stopping,
+            halted=self._halted,
             tell=self.tell,
             on_fault=self._fault,
         )
@@ -113,12 +113,13 @@ class DemoSession:
     ) -> None:
         """Stop what runs, store it, and give the device back."""
         self.interrupt()
-        if self._running is not None:
-            await asyncio.wait({self._running})
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-        await self.borrowed.close()
+        try:
+            await self.ended()
+        finally:  # whoever does not wait for the end of an episode has the device given back all the same
+            if self._watching is not None:
+                self._watching.cancel()
+                await asyncio.gather(self._watching, return_exceptions=True)
+            await self.borrowed.close()
 
     def interrupt(self) -> None:
         """Stop the episode that runs, if one does; nothing more is performed."""
@@ -195,7 +196,7 @@ class DemoSession:
             task=self._task,
             episode_id="" if episode is None else episode.episode_id,
             hint=desk.hint,
-            undo_steps=0 if episode is None else len(episode.scene.checkpoints),
+            undo_steps=0 if episode is None else episode.scene.undoable,
         )
 
     def picture(self, sha256: str) -> Screenshot | None:
@@ -279,13 +280,23 @@ class DemoSession:
     async def _act_by_hand(self, command: Act) -> None:
         device = self._ready_device()
         action = await self.hands.permitted(device, command.action, secret=command.secret)
+        if self._runs:
+            raise ProtocolError("an episode has begun; act again to take over", code="not_now")
         await self.hands.act(device, action, frame=command.frame)
+
+    def _halted(self) -> bool:
+        """Whether nothing is to be performed: the person has said stop, or what was shown as forbidden, so
+        that nobody was asked about it, is allowed a moment later."""
+        episode = self._episode if self._runs else None
+        return self.desk.stopping or (episode is not None and episode.scene.deed.forbidden)
 
     async def _confirm(self, question: Question) -> Consent:
         """Asked by the safety rules while an action is being performed."""
         episode = self._episode
         if self.hands.busy or episode is None or episode.scene.deed.kind is DeedKind.HUMAN:
             return Consent.YES  # the person's own action: who makes it has said yes
+        if episode.scene.deed.forbidden:
+            return Consent.NO  # it was not even proposed
         if not question.done and episode.scene.deed.consented == question.verdict:
             return Consent.YES
         if not episode.scene.asks:

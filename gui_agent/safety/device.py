@@ -122,7 +122,7 @@ class SafeDevice:
     ) -> None:
         """Nothing is called yet."""
         self.device = device
-        self.judge = judge or Judge()
+        self.judge = self._given = judge or Judge()
         self.secrets = Secrets() if secrets is None else secrets  # an empty one may be added to
         self.events: list[SafetyEvent] = []
         self._confirm = confirm
@@ -139,8 +139,14 @@ class SafeDevice:
 
     async def reset(self, task: Task) -> None:
         """Bring the world to the start of the task."""
-        self.events, self._num_actions, self._observation = [], 0, None
+        self.begin()
+        self._observation = None
         await self._quietly(lambda: self.device.reset(task))
+
+    def begin(self) -> None:
+        """Begin an episode where the device is: what was met, and allowed, in the last one is over."""
+        self.judge = self._given
+        self.events, self._num_actions = [], 0
 
     async def observe(self) -> Observation:
         """Look; texts of widgets and the address are masked, the picture is as it is."""
@@ -150,26 +156,36 @@ class SafeDevice:
 
     async def execute(self, action: Action | ParseError) -> ActionResult:
         """Perform the action if the rules, or a person, allow it."""
-        if isinstance(action, ParseError):
+        try:
+            if isinstance(action, ParseError):
+                return await self._quietly(lambda: self.device.execute(action))
+            return await self._judged(action)
+        finally:
             self._num_actions += 1
-            return await self._quietly(lambda: self.device.execute(action))
+
+    async def _judged(self, action: Action) -> ActionResult:
         verdict, consent = await self._permission(action)
         if consent is not Consent.YES:
             self._note(action, verdict, consent, executed=False)
             return self._held(verdict, consent)
+        executed = False
+        try:
+            result = await self._perform(action)
+            executed = result.executed is not None
+        finally:  # a yes is written down whatever became of it
+            if verdict.rule:
+                self._note(action, verdict, consent, executed=executed)
+        if executed and result.stop is None and not isinstance(action, Answer | Finish):
+            return await self._where_it_led(action, result)
+        return result
+
+    async def _perform(self, action: Action) -> ActionResult:
         if self._halted is not None and self._halted():
             return ActionResult(executed=None, error=HALTED)
         clear = self._revealed(action)
         result = await self._quietly(lambda: self.device.execute(clear), withhold=clear != action)
         result = self.secrets.masked(result)
-        if result.executed == self.secrets.masked(clear):
-            result = replace(result, executed=action)
-        if verdict.rule:
-            self._note(action, verdict, consent, executed=result.executed is not None, count=False)
-        if result.executed is not None and result.stop is None and not isinstance(action, Answer | Finish):
-            result = await self._where_it_led(action, result)
-        self._num_actions += 1
-        return result
+        return replace(result, executed=action) if result.executed == self.secrets.masked(clear) else result
 
     async def preview(self, action: Action) -> SafetyVerdict:
         """What the rules say about an action now, without doing or asking anything."""
@@ -187,11 +203,12 @@ class SafeDevice:
     async def _permission(self, action: Action) -> tuple[SafetyVerdict, Consent]:
         """The verdict, and whether it is to be done; asked again if the screen has changed meanwhile."""
         verdict = await self.preview(action)
-        for _ in range(_MOST_QUESTIONS):
-            if verdict.decision is Decision.ALLOW:
-                return verdict, Consent.YES
-            if verdict.decision is Decision.DENY:
-                return verdict, Consent.STOP if self._ends_when_denied else Consent.NO
+        num_asked = 0
+        while verdict.decision is Decision.CONFIRM:
+            if num_asked == _MOST_QUESTIONS:
+                why = f"{verdict.why}; the screen changed after each answer"
+                return replace(verdict, why=why), Consent.STOP
+            num_asked += 1
             consent = await self._confirm(Question(action=action, verdict=verdict))
             if consent is not Consent.YES:
                 return verdict, consent
@@ -199,7 +216,9 @@ class SafeDevice:
             if later == verdict:
                 return verdict, Consent.YES
             verdict = later
-        return replace(verdict, why=f"{verdict.why}; the screen changed after each answer"), Consent.STOP
+        if verdict.decision is Decision.ALLOW:
+            return verdict, Consent.YES
+        return verdict, Consent.STOP if self._ends_when_denied else Consent.NO
 
     def _verdict(self, action: Action, scene: Scene) -> SafetyVerdict:
         clear = self._revealed(action)
@@ -235,11 +254,11 @@ class SafeDevice:
         consent: Consent | None = None
         if verdict.decision is Decision.CONFIRM:
             consent = await self._confirm(Question(action=action, verdict=verdict, done=True))
-        if consent is Consent.YES and place is not None:
-            self.judge = replace(self.judge, bounds=self.judge.bounds.with_place(place))
-            self._note(action, verdict, consent, executed=True, count=False)
+        self._note(action, verdict, consent, executed=True)
+        if consent is Consent.YES:
+            if place is not None:
+                self.judge = replace(self.judge, bounds=self.judge.bounds.with_place(place))
             return result
-        self._note(action, verdict, consent, executed=True, count=False)
         came_back = await self._go_back()
         stop = None if consent is Consent.NO and came_back else StopReason.SAFETY
         went = "went back" if came_back else "could not go back"
@@ -274,7 +293,6 @@ class SafeDevice:
         consent: Consent | None,
         *,
         executed: bool,
-        count: bool = True,
     ) -> None:
         event = SafetyEvent(
             step=self._num_actions,
@@ -284,7 +302,6 @@ class SafeDevice:
             executed=executed,
         )
         self.events.append(event)
-        self._num_actions += count
         if self._on_event is not None:
             self._on_event(event)
 

@@ -72,7 +72,7 @@ from gui_agent.safety import Decision as Ruling
 from gui_agent.safety import Judge, default_rules
 from gui_agent.safety.budget import Budget, MeteredPolicy
 from gui_agent.safety.options import ConfirmMode
-from gui_agent.safety.scene import Scene
+from gui_agent.safety.scene import Scene, Target
 from trainers.learner_model import load_learner_model
 from trainers.recordings import read_recordings
 from trainers.rewards import SAMPLING_LIMIT
@@ -178,6 +178,7 @@ async def demo(
     kind: AgentKind = AgentKind.FLAT,
     meter: Budget | None = None,
     source: dict[str, Any] | None = None,
+    on_close: Callable[[], None] = lambda: None,
     **settings: Any,
 ) -> AsyncIterator[Watched]:
     place, policy, meter = Place.of("phone", "", 0), Scripted(list(lines)), meter or Budget()
@@ -187,7 +188,10 @@ async def demo(
 
     @asynccontextmanager
     async def open_device() -> AsyncIterator[PhoneDevice]:
-        yield phone
+        try:
+            yield phone
+        finally:
+            on_close()
 
     world = World(
         device="phone",
@@ -772,3 +776,195 @@ async def test_a_thumb_that_is_taken_back_leaves_the_word_of_the_check(tmp_path:
         with pytest.raises(ProtocolError, match="no stored episode"):
             await watched.do(SetOutcome(episode_id="other", verdict="success"))
     assert ConfirmMode.ASK is SessionSettings().confirm
+
+
+async def test_a_step_with_a_model_that_fails_pauses_too(tmp_path: Path) -> None:
+    async with demo(tmp_path, PolicyError("no answer")) as watched:
+        await watched.do(replace(RUN, takeover=True), StepOnce())
+        await watched.until(lambda: watched.session.state.phase == "paused" and watched.policy.prompts)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(watched.policy.prompts) == 1  # it is not asked again and again
+
+
+async def test_undo_twice_takes_two_steps_back(tmp_path: Path) -> None:
+    async with demo(tmp_path, f"clock {OPEN}", "back button back", HOME) as watched:
+        await watched.do(SetMode(mode=Mode.APPROVE), RUN)
+        for step in range(2):
+            await watched.do(Approve(proposal=(await watched.proposal(step=step)).proposal))
+        await watched.proposal(step=2)
+        await watched.do(Undo(), Undo())  # before the first one is done
+        with pytest.raises(ProtocolError, match="1 steps cannot be undone; 0 can"):
+            await watched.do(Undo())
+        await watched.steps(0)
+        await watched.do(Stop())
+        await watched.session.ended()
+
+
+async def test_what_the_rules_said_belongs_to_its_episode(tmp_path: Path) -> None:
+    rules = default_rules().with_decision(("clock",), Ruling.DENY)
+    async with demo(tmp_path, "click 84 168", "finish success", judge=Judge(rules=rules)) as watched:
+        await watched.do(RUN)
+        assert len((await watched.end()).source["safety"]) == 1
+        await watched.do(replace(RUN, fresh=False))
+        assert "safety" not in (await watched.end()).source
+
+
+async def test_an_undo_that_the_device_cannot_do_is_no_step(tmp_path: Path) -> None:
+    class Forgetful(PhoneDevice):
+        async def restore(self, snapshot: Any) -> None:
+            raise DeviceError("the snapshot is gone")
+
+    async with demo(tmp_path, HOME, HOME, device=Forgetful(), loop_limit=0) as watched:
+        await watched.do(SetMode(mode=Mode.APPROVE), RUN)
+        await watched.do(Approve(proposal=(await watched.proposal()).proposal))
+        await watched.proposal(step=1)
+        await watched.do(Undo())
+        trajectory = await watched.end()
+    assert (trajectory.stop, len(trajectory.steps)) == (StopReason.DEVICE_FAULT, 1)
+
+
+async def test_a_persons_action_at_which_the_device_breaks_is_no_step_of_the_agents(tmp_path: Path) -> None:
+    class Fragile(PhoneDevice):
+        async def execute(self, action: Action | ParseError) -> ActionResult:
+            if isinstance(action, OpenApp):
+                raise DeviceError("the cable is out")
+            return await super().execute(action)
+
+    async with demo(tmp_path, HOME, device=Fragile()) as watched:
+        await watched.do(replace(RUN, takeover=True), Act(action=SystemButton(button=Button.HOME)))
+        await watched.steps(1)
+        await watched.do(Act(action=OpenApp(name="clock")))
+        trajectory = await watched.end()
+    assert trajectory.stop is StopReason.DEVICE_FAULT
+    assert [step.source for step in trajectory.steps] == [ActionSource.HUMAN]
+
+
+class Restless(PhoneDevice):
+    """Another button lies under the point at each look that is taken before an action."""
+
+    def __init__(self, *labels: str) -> None:
+        super().__init__()
+        self.labels = list(labels)
+        self.performed: list[Action | ParseError] = []
+
+    async def scene(self, action: Action) -> Scene:
+        if not isinstance(action, Click):
+            return await super().scene(action)
+        label = self.labels.pop(0) if len(self.labels) > 1 else self.labels[0]
+        return Scene(place="app", hit=(Target(labels=(label,), role="button"),))
+
+    async def execute(self, action: Action | ParseError) -> ActionResult:
+        self.performed.append(action)
+        return await super().execute(action)
+
+
+async def test_what_was_shown_as_forbidden_is_not_done_when_the_screen_has_changed(tmp_path: Path) -> None:
+    rules = default_rules().with_decision(("clock",), Ruling.DENY)
+    device = Restless("clock", "calendar")  # forbidden when it is shown, nothing against it a moment later
+    async with demo(tmp_path, "click 84 168", device=device, judge=Judge(rules=rules)) as watched:
+        await watched.do(SetMode(mode=Mode.APPROVE), RUN)
+        proposal = await watched.proposal()  # the agent is asked anew, and the person too
+        assert (proposal.step, proposal.needs) == (0, Need.APPROVAL)
+        assert device.performed == []
+        await watched.do(Approve(proposal=proposal.proposal))
+        await watched.steps(1)
+        await watched.do(Stop())
+        trajectory = await watched.end()
+    assert [step.executed for step in trajectory.steps] == [Click(x=84, y=168)]
+
+
+async def test_a_question_that_comes_late_ends_with_who_could_answer_it(tmp_path: Path) -> None:
+    rules = default_rules().with_decision(("clock",), Ruling.CONFIRM)
+    device = Restless("calendar", "clock")
+    async with demo(tmp_path, "click 84 168", device=device, judge=Judge(rules=rules)) as watched:
+        await watched.do(RUN)
+        assert (await watched.proposal()).needs is Need.CONFIRMATION
+        watched.session.desk.attended = False  # the tab is closed
+        watched.session.desk.touch()
+        assert (await watched.end()).stop is StopReason.SAFETY
+
+
+async def test_thinking_about_a_late_question_costs_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed_s = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: passed_s)
+    rules = default_rules().with_decision(("clock",), Ruling.CONFIRM)
+    device = Restless("calendar", "clock")
+    lines = ("click 84 168", "finish success")
+    async with demo(tmp_path, *lines, device=device, judge=Judge(rules=rules), time_limit_s=60) as watched:
+        await watched.do(RUN)
+        proposal = await watched.proposal()
+        passed_s = 100.0
+        await watched.do(Approve(proposal=proposal.proposal))
+        trajectory = await watched.end()
+    assert trajectory.stop is StopReason.FINISHED
+    assert trajectory.steps[0].timings.execute_s == 0
+    seconds = watched.of(StepEvent)[0].seconds
+    assert (seconds.execute, seconds.person) == (0, 100)
+
+
+async def test_no_picture_after_acting_by_hand_is_no_fault(tmp_path: Path) -> None:
+    device = Breaking()
+    async with demo(tmp_path, HOME, device=device) as watched:
+        device.error = CaptureError("the screen is dark")
+        await watched.do(Act(action=SystemButton(button=Button.HOME)))
+        assert watched.session.state.phase == "idle"
+        assert "no picture" in watched.of(NoticeEvent)[-1].text
+        device.error = DeviceError("the cable is out")
+        await watched.do(Act(action=SystemButton(button=Button.HOME)))
+        assert watched.session.state.phase == "fault"
+
+
+async def test_what_was_begun_before_an_episode_is_not_done_in_it(tmp_path: Path) -> None:
+    looked, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(PhoneDevice):
+        async def scene(self, action: Action) -> Scene:
+            if isinstance(action, OpenApp):
+                looked.set()
+                await go_on.wait()
+            return await super().scene(action)
+
+    async with demo(tmp_path, HOME, device=Slow()) as watched:
+        acting = asyncio.ensure_future(watched.do(Act(action=OpenApp(name="clock"))))
+        await looked.wait()
+        await watched.do(replace(RUN, takeover=True))  # from another tab, which has taken control
+        go_on.set()
+        with pytest.raises(ProtocolError, match="an episode has begun"):
+            await acting
+        await watched.do(Stop())
+        await watched.session.ended()
+
+
+async def test_nothing_is_answered_where_nothing_is_asked(tmp_path: Path) -> None:
+    async with demo(tmp_path, HOME) as watched:
+        await watched.do(replace(RUN, takeover=True))
+        for command in (Approve(proposal=0), Edit(proposal=0, action=Finish()), Reject(proposal=0)):
+            with pytest.raises(ProtocolError, match="waits for no answer"):
+                await watched.do(command)
+
+
+async def test_the_device_is_given_back_also_when_nobody_waits_for_the_episode(tmp_path: Path) -> None:
+    """A second Ctrl-C, while the first one waits for a device that hangs."""
+    hangs, given_back = asyncio.Event(), asyncio.Event()
+
+    class Hanging(PhoneDevice):
+        async def execute(self, action: Action | ParseError) -> ActionResult:
+            hangs.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def serve() -> None:
+        async with demo(tmp_path, HOME, device=Hanging(), on_close=given_back.set) as watched:
+            await watched.do(RUN)
+            await hangs.wait()
+
+    serving = asyncio.ensure_future(serve())
+    await hangs.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    assert given_back.is_set()

@@ -17,12 +17,12 @@ import pytest
 from devices.goals import goal_on
 from devices.phone.device import PhoneDevice
 from devices.phone.goal import PhoneGoal
-from gui_agent.actions import Action, Click, Finish, OpenApp, ParseError, TypeText, Wait
+from gui_agent.actions import Action, Click, Finish, OpenApp, ParseError, SystemButton, TypeText, Wait
 from gui_agent.agent import Decision as AgentDecision
 from gui_agent.agent import EpisodeContext, RoleCompletion
 from gui_agent.cli.consent import TerminalConfirm, question_text
 from gui_agent.device import ActionResult, Device, StopReason, Verdict
-from gui_agent.errors import ConfigError
+from gui_agent.errors import ConfigError, DeviceError
 from gui_agent.observation import Box, Observation, UiElement
 from gui_agent.policy import (
     AgentRole,
@@ -238,6 +238,8 @@ async def test_a_yes_is_for_what_was_asked_about() -> None:
     held = await safe(endless, confirm=always_yes).execute(Click(x=1, y=1))
     assert (held.stop, endless.performed) == (StopReason.SAFETY, [])
     assert "changed after each answer" in str(held.error)
+    calming = Shifting("Send 1", "Send 2", "Send 3", "Next")  # nothing is left to be asked about
+    assert (await safe(calming, confirm=always_yes).execute(Click(x=1, y=1))).error is None
 
 
 async def test_devices_that_tell_nothing_are_known_by_the_last_look() -> None:
@@ -270,6 +272,69 @@ async def test_what_is_no_action_is_handed_on() -> None:
     result = await device.execute(ParseError(reason="no", text="x"))
     assert (result.executed, device.events) == (None, [])
     assert (await safe(Shifting("Open")).execute(Click(x=1, y=1))).error is None
+
+
+class Leading(Stub):
+    """Each action leads to the next place."""
+
+    action_space = frozenset({Click, SystemButton})
+
+    def __init__(self, *places: str | None) -> None:
+        super().__init__()
+        self.places = list(places)
+
+    async def reset(self, task: object) -> None:
+        """It stays where it is."""
+
+    async def scene(self, action: Action) -> Scene:
+        return Scene(place=self.places[0], hit=(Target(labels=("Next",), role="button"),))
+
+    async def execute(self, action: Action | ParseError) -> ActionResult:
+        self.places.pop(0)
+        return await super().execute(action)
+
+
+async def test_a_yes_to_a_place_holds_for_the_episode() -> None:
+    home, away = "https://example.org/", "https://other.example/"
+    judge = Judge(bounds=Bounds(sites=("example.org",), decision=Decision.CONFIRM))
+    asked: list[Question] = []
+
+    async def answer(question: Question) -> Consent:
+        asked.append(question)
+        return Consent.YES
+
+    device = safe(Leading(home, away, away, home, away), judge=judge, confirm=answer)
+    for _ in range(2):
+        assert (await device.execute(Click(x=1, y=1))).stop is None
+    assert [question.done for question in asked] == [True]
+    await device.reset(GOAL)
+    assert device.judge is judge
+    assert (await device.execute(Click(x=1, y=1))).stop is None  # back home
+    await device.execute(Click(x=1, y=1))
+    assert [question.done for question in asked] == [True, False, True]
+
+
+async def test_a_yes_where_nobody_knows_the_place_is_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gui_agent.safety.device._PLACE_DEADLINE_S", 0.0)
+    judge = Judge(bounds=Bounds(apps=("notes",), decision=Decision.CONFIRM))
+    stub = Leading("notes", None)
+    device = safe(stub, judge=judge, confirm=always_yes)
+    result = await device.execute(Click(x=1, y=1))
+    assert (result.stop, result.error, len(stub.performed)) == (None, None, 1)
+
+
+async def test_a_yes_is_written_down_also_where_the_action_failed_or_was_stopped() -> None:
+    class Broken(Shifting):
+        async def execute(self, action: Action | ParseError) -> ActionResult:
+            raise DeviceError("the cable is out")
+
+    device = safe(Broken("Delete"), confirm=always_yes)
+    with pytest.raises(DeviceError, match="cable"):
+        await device.execute(Click(x=1, y=1))
+    stopped = safe(Shifting("Delete"), confirm=always_yes, halted=lambda: True)
+    assert (await stopped.execute(Click(x=1, y=1))).error == HALTED
+    for events in (device.events, stopped.events):
+        assert [(event.consent, event.executed) for event in events] == [(Consent.YES, False)]
 
 
 # Secrets
@@ -474,9 +539,12 @@ async def test_a_person_answers_at_a_terminal(
     try:
         with os.fdopen(terminal, "r") as lines:
             monkeypatch.setattr(sys, "stdin", lines)
-            os.write(keyboard, typed.encode())
             question = question_about('button "\x1b[2JDelete"')
-            assert await TerminalConfirm(nullcontext)(question) is answer
+            os.write(keyboard, b"y\n" if answer is not Consent.YES else b"n\n")  # too early to be an answer
+            answering = asyncio.ensure_future(TerminalConfirm(nullcontext)(question))
+            await asyncio.sleep(0)  # the question is asked
+            os.write(keyboard, typed.encode())
+            assert await answering is answer
     finally:
         os.close(keyboard)
     said = capsys.readouterr().err
