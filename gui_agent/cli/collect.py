@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from gui_agent.agent import Agent
 from gui_agent.cli.agents import AgentOptions, agents_for, lock_step_devices, open_policy
 from gui_agent.cli.devices import check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
+from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import Device, DeviceFactory, StopReason, Task, TaskSource
 from gui_agent.errors import ConfigError, DeviceError
@@ -90,7 +90,7 @@ class Collect:
 
     def run(self) -> int:
         """Collect and say how it went."""
-        return asyncio.run(self._run())
+        return run_holding_devices(self._run())
 
     def dry_run(self) -> int:
         """Resolve everything that can be resolved without a device."""

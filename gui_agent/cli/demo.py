@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from gui_agent.cli.default_model import with_default_model
 from gui_agent.cli.devices import one_device
 from gui_agent.cli.errands import check_who_acts, device_for, guarding, is_real, named_task, world_of
 from gui_agent.cli.folders import make_folder
+from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.demo.asking import ListenedPolicy
 from gui_agent.demo.clients import Clients
 from gui_agent.demo.commands import Mode
@@ -126,7 +126,7 @@ class Demo:
 
     def run(self) -> int:
         """Serve the page until interrupted."""
-        return asyncio.run(self._run())
+        return run_holding_devices(self._run())
 
     async def _run(self) -> int:
         async with self.opened() as session:

@@ -11,6 +11,7 @@ from devices.android.connection import AdbConnection
 from devices.android.preflight import CheckResult, CheckStatus, Preflight
 from devices.android.server import AdbServer, remedy_of
 from gui_agent.cli.config import option
+from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.errors import ConfigError, DeviceError
 
 
@@ -87,9 +88,12 @@ class DevicesDoctor:
     def __post_init__(self) -> None:
         if self.hold_s is not None and self.hold_s < 0:
             raise ConfigError(f"hold_s is {self.hold_s}; expected 0 or more seconds")
-        for name, value in (("keep", self.keep), ("keyboard_apk", self.keyboard_apk)):
+        holds = self.hold_s is not None
+        for name, value in (("keep", self.keep), ("keyboard_apk", self.keyboard_apk), ("hold_s", holds)):
             if value and not self.fix:
                 raise ConfigError(f"{name} has no effect without --fix; add --fix, or leave it out")
+        if holds and (self.keep or self.json):
+            raise ConfigError("hold_s has no effect with --keep or --json, which hold nothing; leave it out")
 
     def run(self) -> int:
         """Print the checks; exit code 4 if one failed.
@@ -97,7 +101,7 @@ class DevicesDoctor:
         Raises:
             DeviceError: changes could not be put back.
         """
-        return asyncio.run(self._run())
+        return run_holding_devices(self._run())
 
     async def _run(self) -> int:
         connection = AdbConnection(self.serial, server=AdbServer.from_environment())

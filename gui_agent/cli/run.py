@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,6 +29,7 @@ from gui_agent.cli.errands import (
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.run_end import run_exit, said_in_json, said_in_words
 from gui_agent.cli.run_view import Heading, RunView, printable, view_for
+from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.device import StopReason, Task, TaskSource
 from gui_agent.errors import ConfigError
 from gui_agent.interruption import INTERRUPTED, InterruptibleAgent
@@ -154,7 +154,7 @@ class Run:
     def run(self) -> int:
         """Run the episode, store it, and say how it ended."""
         self._errand()  # a task that is none is told before a model that is missing
-        return asyncio.run(self._with_model()._run())
+        return run_holding_devices(self._with_model()._run())
 
     def _with_model(self) -> Run:
         """The same run with the quickstart's model, if none is named."""

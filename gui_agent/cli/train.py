@@ -21,6 +21,7 @@ from gui_agent.cli.agents import lock_step_devices
 from gui_agent.cli.devices import answer_at_once, check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.model_check import check_model, warn_of_another_format
+from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Task, TaskSource
 from gui_agent.errors import ConfigError
@@ -409,7 +410,7 @@ class Online(OnlineConfig):
 
     def run(self) -> int:
         """Train and say where the model is."""
-        return _finish(asyncio.run(self._run()), self.output_dir)
+        return _finish(run_holding_devices(self._run()), self.output_dir)
 
     def dry_run(self) -> int:
         """Check names."""

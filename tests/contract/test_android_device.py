@@ -472,8 +472,9 @@ async def test_doctor_and_list_on_the_command_line(
     code, said = await say("devices", "doctor", "nope")
     assert code == 4
     assert "failed   authorised: the phone is not connected" in said
-    code, said = await say("devices", "doctor", virtual.serial, "--keep")
-    assert code == 2
+    for words in (["--keep"], ["--hold-s", "5"], ["--fix", "--keep", "--hold-s", "5"]):
+        code, said = await say("devices", "doctor", virtual.serial, *words)
+        assert (code, "has no effect" in said) == (2, True)
     code, said = await say("devices", "doctor", virtual.serial, "--fix", "--keep", "--json")
     assert code == 0
     assert virtual.android.settings["global"]["stay_on_while_plugged_in"] == "7"

@@ -26,7 +26,7 @@ from devices.phone.suites import phone_suite
 from gui_agent.actions import OpenApp
 from gui_agent.cli.agents import AgentOptions
 from gui_agent.cli.demo import Demo
-from gui_agent.cli.main import main
+from gui_agent.cli.main import ExitCode, main
 from gui_agent.cli.run_end import RunExit
 from gui_agent.demo.commands import Act, Reconnect, Run
 from gui_agent.demo.events import Event, StepEvent
@@ -266,6 +266,19 @@ def test_ctrl_c_leaves_a_phone_as_it_was_found(
     assert (said["end"], said["steps"]) == ("user", 2)
     assert {name: dict(table) for name, table in android.settings.items()} == before
     assert android.phone.state.foreground_app == "notes"  # and nothing was done after it
+
+
+def test_sigterm_leaves_a_phone_as_it_was_found(real_phone: tuple[str, Android]) -> None:
+    serial, android = real_phone
+    before = {name: dict(table) for name, table in android.settings.items()}
+    command = [sys.executable, "-m", "gui_agent.cli.main", "devices", "doctor", serial, "--fix"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert any("hold until Ctrl-C" in line for line in child.stdout)
+        assert android.settings != before
+        child.send_signal(signal.SIGTERM)
+        assert child.wait() == ExitCode.INTERRUPTED
+    assert android.settings == before
 
 
 async def test_a_demo_leaves_a_phone_as_it_was_found_and_notices_that_it_is_gone(
