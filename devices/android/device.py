@@ -124,7 +124,11 @@ class AndroidDevice:
         """
         self._current_task()
         await self._keep_awake()
-        frame, package = await asyncio.gather(self._observer.settled(), self.screen.foreground())
+        if self._observer.rests:
+            frame, package = await asyncio.gather(self._observer.settled(), self.screen.foreground())
+        else:  # what is in front is asked when the screen rests, for it may be another app until then
+            frame = await self._observer.settled()
+            package = await self.screen.foreground()
         look = await self._observer.explained(frame)
         await self._observer.show(look.frame)
         elements = await self.elements() if look.secure or self.settings.observe_elements else None

@@ -68,6 +68,11 @@ class ScreenObserver:
         """Whether the first picture after an action shows its result, so that nothing is waited for."""
         return self._channel is not None and self._channel.draws_at_once
 
+    @property
+    def rests(self) -> bool:
+        """Whether the next picture is the first one that is taken: nothing is expected to move."""
+        return not self._is_moving or self.draws_at_once or not self._settings.settle_timeout_s
+
     def expect_change(self) -> None:
         """Something was done to the phone: the next picture waits until the screen rests."""
         self._is_moving = True
@@ -85,7 +90,7 @@ class ScreenObserver:
     async def settled(self) -> Frame:
         """A picture that two looks agree on, or the last one when the time is up."""
         frame = await self._capturer.frame()
-        if not self._is_moving or self.draws_at_once or not self._settings.settle_timeout_s:
+        if self.rests:
             return frame
         bar_px = await self.status_bar_px(frame)
         end_s = time.monotonic() + self._settings.settle_timeout_s

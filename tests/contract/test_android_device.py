@@ -19,7 +19,7 @@ from devices.android import (
     AndroidGoal,
     AndroidSettings,
 )
-from devices.android.capture import CaptureMode
+from devices.android.capture import CaptureMode, Frame
 from devices.android.preflight import CheckStatus, Preflight
 from devices.android.server import find_adb
 from devices.phone.adb.android import Android
@@ -119,6 +119,28 @@ async def test_pictures_of_both_kinds_are_those_of_the_phone_itself(virtual: Ser
             assert not seen.secure
             again = await device.observe()
             assert (again.state_key, again.screenshot) == (seen.state_key, seen.screenshot)
+
+
+async def test_the_app_that_is_named_is_the_one_in_the_picture(
+    virtual: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an action has started comes to the front while the screen is still moving."""
+    async with started(virtual, AndroidSettings(timeout_s=3.0, prepare=False)) as device:
+        await device.observe()
+        await device.execute(Wait(duration_s=0.0))
+        capture, looks = device.capturer.frame, 0
+
+        async def frame() -> Frame:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                await virtual.phone.execute(OpenApp(name="notes"))
+            return await capture()
+
+        monkeypatch.setattr(device.capturer, "frame", frame)
+        seen = await device.observe()
+        assert seen.screenshot == (await virtual.phone.observe()).screenshot
+        assert seen.foreground_app == "com.example.notes"
 
 
 async def test_every_action_reaches_the_phone(virtual: Served) -> None:
