@@ -27,4 +27,8 @@ def run_holding_devices(command: Coroutine[Any, Any, T]) -> T:
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGINT)
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
+    if callable(on_ctrl_c):
+        on_ctrl_c(signal.SIGINT, frame)
+    else:  # what a script starts in the background ignores Ctrl-C, but not this
+        raise KeyboardInterrupt

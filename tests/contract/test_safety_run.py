@@ -268,10 +268,14 @@ def test_ctrl_c_leaves_a_phone_as_it_was_found(
     assert android.phone.state.foreground_app == "notes"  # and nothing was done after it
 
 
-def test_sigterm_leaves_a_phone_as_it_was_found(real_phone: tuple[str, Android]) -> None:
+@pytest.mark.parametrize("in_background", [False, True])
+def test_sigterm_leaves_a_phone_as_it_was_found(real_phone: tuple[str, Android], in_background: bool) -> None:
+    """What a script starts with & ignores Ctrl-C."""
     serial, android = real_phone
     before = {name: dict(table) for name, table in android.settings.items()}
     command = [sys.executable, "-m", "gui_agent.cli.main", "devices", "doctor", serial, "--fix"]
+    if in_background:
+        command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert any("hold until Ctrl-C" in line for line in child.stdout)
