@@ -20,6 +20,7 @@ from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.demo.asking import ListenedPolicy
 from gui_agent.demo.clients import Clients
 from gui_agent.demo.commands import Mode
+from gui_agent.demo.protocol import MAX_MESSAGE_BYTES
 from gui_agent.demo.server import create_demo
 from gui_agent.demo.session import DemoSession
 from gui_agent.demo.world import Errand, SessionSettings, World
@@ -136,6 +137,7 @@ class Demo:
                     create_demo(clients),
                     self.serving,
                     title=f"demo of {session.world.agent} on {session.world.device}",
+                    max_message_bytes=MAX_MESSAGE_BYTES,
                     on_interrupt=session.interrupt,
                 )
             finally:
@@ -275,11 +277,7 @@ class Place:
 
     def _check_suite(self, suite: TaskSource) -> None:
         """A virtual phone keeps its screen for the time of a demo."""
-        world = world_of(suite.suite)
-        fits = {"phone": ("phone",), "android": ("phone", "android", "android_world")}.get(
-            self.kind, (self.kind,)
-        )
-        if world not in fits:
+        if world_of(suite.suite) not in _WORLDS_ON.get(self.kind, (self.kind,)):
             raise ConfigError(f"suite {suite.suite!r} does not run on {self.name}")
         if self.kind == "phone" and _display(suite) != _display(self.suite):
             raise ConfigError(

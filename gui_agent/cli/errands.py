@@ -39,9 +39,8 @@ def named_task(text: str) -> NamedTask:
     Raises:
         ConfigError: it names none.
     """
-    suite_name, _, rest = text.partition(":")
-    template, colon, seed = rest.rpartition(":")
-    if not colon or not template or not seed.isdecimal():
+    suite_name, template, seed = ("", "", *text.rsplit(":", 2))[-3:]  # a goal may hold colons
+    if not suite_name or not template or not seed.isdecimal():
         raise ConfigError(
             f"task {text!r}: expected SUITE:TEMPLATE:SEED, such as phone/quickstart:set_alarm:7"
         )

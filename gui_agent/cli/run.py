@@ -193,10 +193,11 @@ class Run:
                 ):
                     agent = InterruptibleAgent(agent_for(device))
                     asking = TerminalConfirm(view.paused)
+                    confirm = self._confirm(errand, asking, view)
                     safe = SafeDevice(
                         device,
                         judge=guard.judge,
-                        confirm=self._confirm(errand, asking),
+                        confirm=confirm,
                         secrets=guard.secrets,
                         on_event=lambda event: _show_event(event, view),
                         halted=lambda: agent.interrupted,
@@ -229,12 +230,19 @@ class Run:
         check_goal(errand.task.goal, guard.secrets)
         return guard
 
-    def _confirm(self, errand: Errand, asking: TerminalConfirm) -> Confirm:
+    def _confirm(self, errand: Errand, asking: TerminalConfirm, view: RunView) -> Confirm:
         """Whom to ask, as --confirm says."""
         mode = self.guard.confirm_where(is_real=is_real(errand.devices, errand.task))
         if mode is ConfirmMode.ALLOW:
             return always_yes
-        return asking if mode is ConfirmMode.ASK and has_terminal() else always_stop
+        if mode is ConfirmMode.ASK and has_terminal():
+            return asking
+        if mode is ConfirmMode.ASK:
+            view.note(
+                "nobody can be asked without a terminal: what needs a yes ends the run, unless "
+                "--confirm allow lets it pass"
+            )
+        return always_stop
 
     async def _episode(
         self,

@@ -354,7 +354,7 @@ class DemoSession:
             finally:
                 for record in ended:
                     phase = await self._keep(record)
-        except GuiAgentError as error:  # the model, or a task that does not run here
+        except (GuiAgentError, OSError) as error:  # the model, a task that does not run here, a full disk
             text = self.settings.secrets.mask(f"the episode was given up: {error}")
             self._notice("error", "episode", text)
         finally:

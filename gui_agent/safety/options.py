@@ -25,7 +25,7 @@ class ConfirmMode(StrEnum):
     AUTO = "auto"
     """Ask where something real can be hit; allow it in worlds that are made up."""
     ASK = "ask"
-    """Ask in the terminal; without one the run stops."""
+    """Ask whoever watches, in the terminal or in the page of a demo; where nobody does, the run stops."""
     DENY = "deny"
     """The run stops."""
     ALLOW = "allow"
@@ -38,8 +38,8 @@ class SafetyOptions:
 
     Attributes:
         safety: YAML file of rules instead of those of the package; see docs/safety.md.
-        confirm: what becomes of an action that needs a yes: ask in the terminal, deny, allow; auto asks on
-            phones and web pages and allows on virtual phones and pages of a suite.
+        confirm: what becomes of an action that needs a yes: ask (in the terminal, or in the page of a demo),
+            deny, allow; auto asks on phones and web pages and allows on virtual phones and pages of a suite.
         allow_apps: packages (com.example.*) or names of apps; the agent may be in no others.
         allow_sites: hosts such as example.org, with those below them; the agent may be on no others. By
             default leaving the site of the start page needs a yes.

@@ -150,12 +150,17 @@ def test_a_secret_is_typed_and_stored_nowhere(
     assert "swordfish" not in capsys.readouterr().err
 
 
-def test_made_up_worlds_are_asked_about_only_on_demand(tmp_path: Path) -> None:
+def test_made_up_worlds_are_asked_about_only_on_demand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     template = next(name for name in phone_suite("quickstart").templates if "delete" in name)
     task = ["--task", f"phone/quickstart:{template}:1000000", "--expert", "--store", str(tmp_path / "s")]
     assert main(["run", *task]) == RunExit.DONE
     assert "allow" not in {event["decision"] for event in last_episode(tmp_path / "s").source["safety"]}
     assert main(["run", *task, "--confirm", "deny"]) == RunExit.SAFETY
+    assert "nobody can be asked" not in capsys.readouterr().out
+    assert main(["run", *task, "--confirm", "ask"]) == RunExit.SAFETY
+    assert "--confirm allow" in capsys.readouterr().out  # what to do where there is no terminal
     assert main(["run", *task, "--deny", "deletion"]) == RunExit.SAFETY
 
 
@@ -315,6 +320,14 @@ async def test_a_demo_leaves_a_phone_as_it_was_found_and_notices_that_it_is_gone
         await session.handle(Reconnect())
         assert session.state.phase == "idle"
     assert {name: dict(table) for name, table in android.settings.items()} == before
+
+
+def test_a_task_for_phones_finds_the_phone(
+    real_phone: tuple[str, Android], tmp_path: Path, endpoint: str
+) -> None:
+    words = told(endpoint, tmp_path / "s", "--task", "android/Look around:goal:1")
+    assert main(words) == RunExit.DONE
+    assert last_episode(tmp_path / "s").goal == "Look around"
 
 
 def test_a_phone_behind_adb_is_asked_about(

@@ -968,3 +968,22 @@ async def test_the_device_is_given_back_also_when_nobody_waits_for_the_episode(t
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     assert given_back.is_set()
+
+
+async def test_a_full_disk_is_told_and_the_demo_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bugs: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: bugs.append(context))
+
+    def full(record: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with demo(tmp_path, "finish success") as watched:
+        monkeypatch.setattr(watched.session.store, "append", full)
+        await watched.do(RUN)
+        await watched.session.ended()
+        assert watched.of(NoticeEvent)[-1].code == "episode"
+        assert "No space left" in watched.of(NoticeEvent)[-1].text
+        assert watched.session.state.phase == "idle"
+    assert bugs == []

@@ -155,14 +155,6 @@ class PhoneControl:
         """How often each fault has happened since the phone started."""
         return {Fault(name): number for name, number in (await self._ask("counts")).items()}
 
-    async def set_profile(self, name: str) -> None:
-        """Take the delays of another profile.
-
-        Raises:
-            ConfigError: there is no such profile.
-        """
-        await self._ask("profile", name=name)
-
     # The wire
 
     async def _ask(self, request: str, **arguments: Any) -> Any:

@@ -13,7 +13,6 @@ from typing import Any, Final
 from devices.phone.adb.control import HOST, MAX_LINE_BYTES, expert_to_json, outcome_to_json
 from devices.phone.adb.daemon import AdbDaemon
 from devices.phone.adb.faults import fault_named
-from devices.phone.adb.profiles import delay_profile
 from devices.phone.adb.screen import letterbox
 from devices.phone.adb.snapshots import restore_snapshot, summary, take_snapshot
 from devices.phone.goal import phone_goal
@@ -172,13 +171,9 @@ async def _counts(daemon: AdbDaemon) -> Mapping[str, int]:
     return daemon.android.faults.counted()
 
 
-async def _profile(daemon: AdbDaemon, name: str) -> None:
-    daemon.android.profile = delay_profile(name)
-
-
 _REQUESTS: Final[dict[str, Callable[..., Awaitable[Any]]]] = {
     "reset": _reset, "wipe": _wipe, "check": _check, "expert": _expert, "note": _note,
     "scroll_path": _scroll_path, "state": _state, "snapshot": _snapshot, "restore": _restore,
     "hold": _hold, "once": _once, "inject": _inject, "tune": _tune, "clear": _clear,
-    "counts": _counts, "profile": _profile,
+    "counts": _counts,
 }  # fmt: skip

@@ -105,12 +105,6 @@ class FaultInjector:
         self._waiting.clear()
         self._rate = 0.0
 
-    def clear_only(self, *faults: Fault) -> None:
-        """These no longer happen, others as before."""
-        for fault in faults:
-            self._held.discard(fault)
-            del self._waiting[fault]
-
     def draw(self) -> None:
         """A call begins: perhaps one more fault waits."""
         if self._rate and self._random.random() < self._rate:
