@@ -449,17 +449,16 @@ def test_a_budget_is_spent_by_tokens_or_by_money() -> None:
     budget.spend(tokens_read=50, tokens_written=20)
     assert (budget.tokens, budget.cost, budget.spent_up) == (70, 0.25, None)
     budget.spend(tokens_read=500, tokens_written=20, is_estimated=True)
-    assert budget.spent_up == StopReason.BUDGET
+    assert budget.spent_up == "budget"
     assert budget.sentence == "about 550 tokens read, 40 written, cost about 0.95"
     budget.start()
-    assert (budget.tokens, budget.is_estimated, budget.spent_up) == (0, False, None)
-    budget.spend(tokens_read=0, tokens_written=100)
-    assert budget.spent_up == StopReason.BUDGET
-    rich = Budget(max_cost=1.0, price_output=10_000.0)
-    rich.spend(tokens_read=1_000_000, tokens_written=99)
-    assert rich.spent_up is None
-    rich.spend(tokens_read=0, tokens_written=1)
-    assert rich.spent_up == StopReason.BUDGET
+    assert (budget.tokens, budget.is_estimated) == (0, False)
+    assert budget.spent_up is None
+    priced = Budget(max_cost=1.0, price_output=10_000.0)
+    priced.spend(tokens_read=1_000_000, tokens_written=99)
+    left = priced.spent_up
+    priced.spend(tokens_read=0, tokens_written=1)
+    assert (left, priced.spent_up) == (None, "budget")
     with pytest.raises(ConfigError, match="prices"):
         Budget(max_cost=1.0)
     with pytest.raises(ConfigError, match="max_tokens is -1"):
