@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import termios
 from collections.abc import Callable
@@ -21,6 +22,7 @@ _ANSWERS: Final = {
     "s": Consent.STOP,
     "stop": Consent.STOP,
 }
+_LONGEST_LINE: Final = 4096
 
 
 def has_terminal() -> bool:
@@ -72,7 +74,10 @@ class TerminalConfirm:
             loop.remove_reader(descriptor)
             waiting.cancel()
             stopped.cancel()
-        return (sys.stdin.readline() or None) if ready.is_set() else None
+        if not ready.is_set():
+            return None
+        # A terminal hands over one line at a time, in whatever letters.
+        return os.read(descriptor, _LONGEST_LINE).decode(errors="replace") or None
 
 
 def question_text(question: Question) -> str:

@@ -529,10 +529,16 @@ def test_goals_are_short_and_hold_no_secret() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "answer"),
-    [("y\n", Consent.YES), ("what\nNO\n", Consent.NO), ("s\n", Consent.STOP), ("\x04", Consent.STOP)],
+    [
+        (b"y\n", Consent.YES),
+        (b"what\nNO\n", Consent.NO),
+        (b"s\n", Consent.STOP),
+        (b"\x04", Consent.STOP),
+        (b"\xe9\nyes\n", Consent.YES),  # from a terminal with other letters
+    ],
 )
 async def test_a_person_answers_at_a_terminal(
-    typed: str, answer: Consent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    typed: bytes, answer: Consent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keyboard, terminal = pty.openpty()
     try:
@@ -542,7 +548,7 @@ async def test_a_person_answers_at_a_terminal(
             os.write(keyboard, b"y\n" if answer is not Consent.YES else b"n\n")  # too early to be an answer
             answering = asyncio.ensure_future(TerminalConfirm(nullcontext)(question))
             await asyncio.sleep(0)  # the question is asked
-            os.write(keyboard, typed.encode())
+            os.write(keyboard, typed)
             assert await answering is answer
     finally:
         os.close(keyboard)
