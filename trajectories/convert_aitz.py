@@ -16,8 +16,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,9 +34,19 @@ from gui_agent.actions import (
 )
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import DataError
-from gui_agent.observation import Box, Screenshot
-from trajectories.convert import ConversionReport, ImageFolder, RowProblem, convert_to_store, count_episode
+from gui_agent.observation import Box, Screenshot, UiElement
+from trajectories.convert import ImageFolder, convert_to_store
+from trajectories.convert_rows import (
+    ConversionReport,
+    Draft,
+    KnownEpisode,
+    SourceRow,
+    known_episodes,
+    read_rows,
+)
 from trajectories.damage import OnDamage
+from trajectories.episode import element_to_dict
+from trajectories.json_fields import Fields, is_number, load_json, wrong
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore
 
@@ -52,13 +63,13 @@ class AitzOptions:
     Attributes:
         images: folder with the screenshots, searched by name; the folder of each JSON file if None.
         split, suite: labels of the trajectories.
-        on_problem: "skip" leaves a bad episode out and reports it, "raise" stops there.
+        on_damage: "skip" leaves a bad episode out and reports it, "raise" stops there.
     """
 
     images: Path | None = None
     split: str = "train"
     suite: str = "aitz"
-    on_problem: OnDamage = OnDamage.SKIP
+    on_damage: OnDamage = OnDamage.SKIP
 
 
 def convert_aitz_files(
@@ -67,67 +78,96 @@ def convert_aitz_files(
     """Convert episode files and append them to the store at `target`, made if it is not there.
 
     Raises:
-        DataError: an episode is bad (only with on_problem="raise").
+        DataError: an episode is bad (only with on_damage="raise").
     """
     report = ConversionReport()
     provenance = {"dataset": "Android in the Zoo", "licence": LICENCE, "converter": CONVERTER}
     store = TrajectoryStore.open_or_create(target, source=provenance)
-    convert_to_store(read_aitz(sources, options, report), store)
+    convert_to_store(read_aitz(sources, options, report, known=known_episodes(store)), store)
     return report
 
 
 def read_aitz(
-    sources: Sequence[str | Path], options: AitzOptions, report: ConversionReport | None = None
+    sources: Sequence[str | Path],
+    options: AitzOptions,
+    report: ConversionReport | None = None,
+    *,
+    known: Mapping[str, KnownEpisode] | None = None,
 ) -> Iterator[EpisodeRecord]:
-    """Convert file by file; what became of every episode is counted into `report`."""
+    """Convert file by file; what became of every episode is counted into `report`.
+
+    Raises:
+        DataError: as `convert_aitz_files`.
+    """
     report = ConversionReport() if report is None else report
-    for source in map(Path, sources):
-        report.num_rows += 1
-        try:
-            images = ImageFolder(options.images or source.parent)
-            record = _Episode(source, images, options).record()
-        except DataError as error:
-            problem = RowProblem(file=str(source), line=1, reason=str(error))
-            if options.on_problem is OnDamage.RAISE:
-                raise DataError(str(problem)) from error
-            report.problems.append(problem)
-            continue
-        yield count_episode(report, record)
+    given = None if options.images is None else ImageFolder(options.images)
+    folder_of = lru_cache(maxsize=1)(ImageFolder)  # a folder of many episodes is listed once
+
+    def draft(file: Path) -> Draft:
+        return _draft(file, options, lambda: given or folder_of(file.parent))
+
+    rows = (SourceRow(file=str(file), line=1, draft=partial(draft, file)) for file in map(Path, sources))
+    return read_rows(rows, report, on_damage=options.on_damage, known=known or {})
 
 
-@dataclass(slots=True)
+def _draft(file: Path, options: AitzOptions, images: Callable[[], ImageFolder]) -> Draft:
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({error.strerror}); check its permissions") from error
+    given = load_json(text)
+    if not isinstance(given, list) or not given:
+        raise wrong("the file", given, "a list of steps that is not empty")
+    steps = [Fields.of(step, f"[{at}]") for at, step in enumerate(given)]
+    number = steps[0].any("episode_id")
+    if isinstance(number, bool) or not isinstance(number, int | str) or number == "":
+        raise wrong(steps[0].at("episode_id"), number, "text")
+    episode = _Episode(
+        file=file.name,
+        sha256=hashlib.sha256(text).hexdigest(),
+        name=f"{options.suite}-{number}",
+        goal=steps[0].text("instruction"),
+        fields=steps,
+        options=options,
+    )
+    return Draft(
+        episode_id=episode.name,
+        goal=episode.goal,
+        num_steps=len(steps),
+        sha256=episode.sha256,
+        record=lambda: episode.record(images()),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Episode:
     """One file on its way to a trajectory."""
 
-    file: Path
-    images: ImageFolder
+    file: str
+    sha256: str
+    name: str
+    goal: str
+    fields: Sequence[Fields]
     options: AitzOptions
-    screenshots: dict[str, Screenshot] = field(default_factory=dict)
 
-    def record(self) -> EpisodeRecord:
-        try:
-            text = self.file.read_text(encoding="utf-8")
-            data = json.loads(text)
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"not readable as JSON ({error}); fetch the file again") from error
-        if not isinstance(data, list) or not data:
-            raise DataError("an episode must be a list of steps that is not empty; fetch the file again")
-        try:
-            steps = tuple(self._step(index, stored) for index, stored in enumerate(data))
-            name = f"{self.options.suite}-{data[0]['episode_id']}"
-            goal = str(data[0]["instruction"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"a field is missing or of the wrong kind: {error!r}") from error
+    def record(self, images: ImageFolder) -> EpisodeRecord:
+        screenshots: dict[str, Screenshot] = {}
+        steps: list[Step] = []
+        for fields in self.fields:
+            screenshot = _screenshot(fields, images)
+            screenshots[screenshot.sha256] = screenshot
+            steps.append(_step(len(steps), fields, screenshot))
+        return EpisodeRecord(trajectory=self._trajectory(tuple(steps)), screenshots=screenshots)
+
+    def _trajectory(self, steps: tuple[Step, ...]) -> Trajectory:
         last = steps[-1].executed
         successful = last == Finish(status=FinishStatus.SUCCESS)
-        trajectory = Trajectory(
-            episode_id=name,
-            task_id=name,
+        return Trajectory(
+            episode_id=self.name,
+            task_id=self.name,
             template=self.options.suite,
             suite=self.options.suite,
-            goal=goal,
+            goal=self.goal,
             steps=steps,
             stop=StopReason.FINISHED if isinstance(last, Finish) else StopReason.EXPERT_END,
             outcome=Outcome(
@@ -135,7 +175,7 @@ class _Episode:
                 progress=1.0 if successful else None,
                 detail="as the annotator declared" if successful else "the recording does not say",
             ),
-            group_id=name,
+            group_id=self.name,
             policy="expert",
             split=self.options.split,
             device="android_recording",
@@ -143,46 +183,47 @@ class _Episode:
                 "dataset": "Android in the Zoo",
                 "licence": LICENCE,
                 "converter": CONVERTER,
-                "file": self.file.name,
-                "file_sha256": hashlib.sha256(text.encode()).hexdigest(),
+                "file": self.file,
+                "file_sha256": self.sha256,
                 **({"subgoal_source": "coat_action_desc"} if any(step.subgoal for step in steps) else {}),
             },
         )
-        return EpisodeRecord(trajectory=trajectory, screenshots=self.screenshots)
-
-    def _step(self, index: int, stored: Mapping[str, Any]) -> Step:
-        screenshot = self.images.read(stored["image_path"])
-        if screenshot is None:
-            raise DataError(
-                f"step {index}: {stored['image_path']} is not under {self.images.path}; give its folder "
-                "(--images DIR)"
-            )
-        self.screenshots[screenshot.sha256] = screenshot
-        action = _action(index, stored, screenshot)
-        thought = stored.get("coat_action_think") or None
-        boxes = _boxes_under(action, stored)
-        raw = {key: value for key, value in stored.items() if key.startswith("result_")}
-        return Step(
-            index=index,
-            screenshot_sha256=screenshot.sha256,
-            width_px=screenshot.width_px,
-            height_px=screenshot.height_px,
-            requested=action,
-            executed=action,
-            expected=ExpertAction(action=action, boxes=boxes, thought=thought),
-            thought=thought,
-            subgoal=stored.get("coat_action_desc") or None,
-            elements=tuple(_elements(stored)),
-            raw_action=json.dumps(raw, ensure_ascii=False),
-        )
 
 
-def _action(index: int, stored: Mapping[str, Any], screenshot: Screenshot) -> Action:
-    match stored["result_action_type"]:
+def _screenshot(fields: Fields, images: ImageFolder) -> Screenshot:
+    name = fields.text("image_path")
+    screenshot = images.read(name)
+    if screenshot is None:
+        raise wrong(fields.at("image_path"), name, f"a picture under {images.path} (--images DIR)")
+    return screenshot
+
+
+def _step(index: int, fields: Fields, screenshot: Screenshot) -> Step:
+    action = _action(fields, screenshot)
+    thought = fields.optional_text("coat_action_think") or None
+    widgets = list(_widgets(fields))
+    raw = {key: value for key, value in fields.data.items() if key.startswith("result_")}
+    return Step(
+        index=index,
+        screenshot_sha256=screenshot.sha256,
+        width_px=screenshot.width_px,
+        height_px=screenshot.height_px,
+        requested=action,
+        executed=action,
+        expected=ExpertAction(action=action, boxes=_boxes_under(action, widgets), thought=thought),
+        thought=thought,
+        subgoal=fields.optional_text("coat_action_desc") or None,
+        elements=tuple(element_to_dict(widget) for widget in widgets),
+        raw_action=json.dumps(raw, ensure_ascii=False),
+    )
+
+
+def _action(fields: Fields, screenshot: Screenshot) -> Action:
+    match fields.any("result_action_type"):
         case 3:
-            return TypeText(text=str(stored["result_action_text"]))
+            return TypeText(text=fields.text("result_action_text"))
         case 4:
-            return _gesture(stored, screenshot)
+            return _gesture(fields, screenshot)
         case 5:
             return SystemButton(button=Button.BACK)
         case 6:
@@ -194,13 +235,11 @@ def _action(index: int, stored: Mapping[str, Any], screenshot: Screenshot) -> Ac
         case 11:
             return Finish(status=FinishStatus.FAILURE)
         case other:
-            raise DataError(
-                f"step {index}: result_action_type is {other!r}; expected 3 to 7, 10 or 11; leave it out"
-            )
+            raise wrong(fields.at("result_action_type"), other, "3 to 7, 10 or 11")
 
 
-def _gesture(stored: Mapping[str, Any], screenshot: Screenshot) -> Click | Swipe:
-    (y, x), (to_y, to_x) = _list(stored["result_touch_yx"]), _list(stored["result_lift_yx"])
+def _gesture(fields: Fields, screenshot: Screenshot) -> Click | Swipe:
+    (y, x), (to_y, to_x) = _point(fields, "result_touch_yx"), _point(fields, "result_lift_yx")
 
     def pixel(share: float, size_px: int) -> int:
         return min(max(int(share * size_px), 0), size_px - 1)  # a finger leaves the screen at its edge
@@ -212,31 +251,52 @@ def _gesture(stored: Mapping[str, Any], screenshot: Screenshot) -> Click | Swipe
     return Swipe(x=start[0], y=start[1], to_x=pixel(to_x, width), to_y=pixel(to_y, height))
 
 
-def _widgets(stored: Mapping[str, Any]) -> Iterator[tuple[Box, str, str]]:
-    positions = _list(stored.get("ui_positions", []))
-    texts, kinds = _list(stored.get("ui_text", [])), _list(stored.get("ui_types", []))
-    for (top, left, height, width), text, kind in zip(positions, texts, kinds, strict=True):
-        yield Box(left=left, top=top, right=left + width, bottom=top + height), text, kind
+def _point(fields: Fields, name: str) -> list[float]:
+    return _numbers(_list(fields, name), fields.at(name), "[y, x] as shares of the screen", count=2)
 
 
-def _elements(stored: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for box, text, kind in _widgets(stored):
+def _widgets(fields: Fields) -> Iterator[UiElement]:
+    """What was detected on the screen; each has a place, a kind, and a text that may be empty."""
+    positions, texts, kinds = (_list(fields, name) for name in ("ui_positions", "ui_text", "ui_types"))
+    if not len(positions) == len(texts) == len(kinds):
+        raise DataError(
+            f"{fields.place} has {len(positions)} ui_positions, {len(texts)} ui_text and {len(kinds)} "
+            "ui_types; expected as many of each"
+        )
+    for at, (position, text, kind) in enumerate(zip(positions, texts, kinds, strict=True)):
+        for name, value in (("ui_text", text), ("ui_types", kind)):
+            if not isinstance(value, str):
+                raise wrong(f"{fields.at(name)}[{at}]", value, "text")
+        place = f"{fields.at('ui_positions')}[{at}]"
+        top, left, height, width = map(
+            round, _numbers(position, place, "[top, left, height, width] in pixels", count=4)
+        )
         role = "text" if kind == "TEXT" else "icon"
-        name = text or kind.removeprefix("ICON_").replace("_", " ").lower()
-        edges = [box.left, box.top, box.right, box.bottom]
-        yield {"name": name, "role": role, "box": edges, "clickable": role == "icon"}
+        yield UiElement(
+            name=text or kind.removeprefix("ICON_").replace("_", " ").lower(),
+            role=role,
+            box=Box(left=left, top=top, right=left + width, bottom=top + height),
+            clickable=role == "icon",
+        )
 
 
-def _boxes_under(action: Action, stored: Mapping[str, Any]) -> tuple[Box, ...]:
+def _boxes_under(action: Action, widgets: Sequence[UiElement]) -> tuple[Box, ...]:
     if not isinstance(action, Click):
         return ()
-    boxes = [box for box, _, _ in _widgets(stored) if box.contains(action.x, action.y)]
+    boxes = [widget.box for widget in widgets if widget.box.contains(action.x, action.y)]
     return tuple(sorted(boxes, key=lambda box: box.area_px))
 
 
-def _list(value: Any) -> list[Any]:
-    """AITZ writes lists as JSON within JSON."""
-    found = json.loads(value) if isinstance(value, str) else value
+def _numbers(value: Any, place: str, expected: str, *, count: int) -> list[float]:
+    if not isinstance(value, list) or len(value) != count or not all(map(is_number, value)):
+        raise wrong(place, value, expected)
+    return value
+
+
+def _list(fields: Fields, name: str) -> list[Any]:
+    """A list, which AITZ writes as JSON within JSON; empty where the field is not there."""
+    value = fields.any(name, [])
+    found = load_json(value.encode()) if isinstance(value, str) else value
     if not isinstance(found, list):
-        raise DataError(f"expected a list, not {found!r:.80}")
+        raise wrong(fields.at(name), value, "a list")
     return found

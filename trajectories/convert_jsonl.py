@@ -5,19 +5,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from gui_agent.errors import DataError
 from gui_agent.observation import Screenshot
-from trajectories.convert import ConversionReport, RowProblem, convert_to_store, count_episode
+from trajectories.convert import convert_to_store, read_picture
+from trajectories.convert_rows import (
+    ConversionReport,
+    Draft,
+    KnownEpisode,
+    NumberedLine,
+    SourceRow,
+    known_episodes,
+    numbered_lines,
+    read_rows,
+)
 from trajectories.damage import OnDamage
 from trajectories.json_episode import Pictures, episode_from_json
-from trajectories.json_fields import Fields, load_object, shown
-from trajectories.records import EpisodeRecord, Trajectory
+from trajectories.json_fields import Fields, load_object
+from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 
 CONVERTER: Final = "convert_jsonl@1"
@@ -30,12 +39,12 @@ class JsonlOptions:
     Attributes:
         images: folder that paths of pictures are relative to; that of the file if None.
         split: label of all episodes; what each says, or "train", if None.
-        on_problem: "skip" leaves a bad line out and reports it, "raise" stops there.
+        on_damage: "skip" leaves a bad line out and reports it, "raise" stops there.
     """
 
     images: Path | None = None
     split: str | None = None
-    on_problem: OnDamage = OnDamage.SKIP
+    on_damage: OnDamage = OnDamage.SKIP
 
 
 def convert_jsonl_file(
@@ -57,34 +66,14 @@ def convert_jsonl_file(
         on_row: called after each line.
 
     Raises:
-        DataError: the file or the store cannot be read; a line is bad (only with on_problem="raise").
+        DataError: the file or the store cannot be read; a line is bad (only with on_damage="raise").
     """
     report = ConversionReport()
     provenance = {"dataset": Path(source).name, "converter": CONVERTER}
     store = TrajectoryStore.open_or_create(target, source=provenance)
-    known = {trajectory.episode_id: _Known.of(trajectory) for trajectory in store}
-    convert_to_store(read_jsonl(source, options, report, known=known, on_row=on_row), store)
+    records = read_jsonl(source, options, report, known=known_episodes(store), on_row=on_row)
+    convert_to_store(records, store)
     return report
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """What an episode of the store is recognised by when its line comes again."""
-
-    goal: str
-    num_steps: int
-    row_sha256: str | None
-
-    @classmethod
-    def of(cls, trajectory: Trajectory) -> _Known:
-        row_sha256 = trajectory.source.get("row_sha256")
-        return cls(goal=trajectory.goal, num_steps=len(trajectory.steps), row_sha256=row_sha256)
-
-    def is_line(self, data: Mapping[str, Any], row_sha256: str) -> bool:
-        if self.row_sha256 is not None and "source" not in data:
-            return self.row_sha256 == row_sha256
-        steps = data.get("steps")
-        return data.get("goal") == self.goal and isinstance(steps, list) and len(steps) == self.num_steps
 
 
 def read_jsonl(
@@ -92,7 +81,7 @@ def read_jsonl(
     options: JsonlOptions,
     report: ConversionReport | None = None,
     *,
-    known: Mapping[str, _Known] | None = None,
+    known: Mapping[str, KnownEpisode] | None = None,
     on_row: Callable[[], None] = lambda: None,
 ) -> Iterator[EpisodeRecord]:
     """Convert line by line; what became of every line is counted into `report`.
@@ -102,55 +91,27 @@ def read_jsonl(
     """
     source = Path(source)
     report = ConversionReport() if report is None else report
-    known = {} if known is None else known
-    line_of: dict[str, int] = {}
     folder = options.images or source.parent
-    for line, text in _numbered(source):
-        report.num_rows += 1
-        try:
-            data = load_object(text)
-            row_sha256 = hashlib.sha256(text.strip()).hexdigest()
-            name = Fields(data).text("id")
-            if name in line_of:
-                raise DataError(f"id is {shown(name)}, as in line {line_of[name]}; expected another one")
-            if (earlier := known.get(name)) is not None:
-                if not earlier.is_line(data, row_sha256):
-                    raise DataError(
-                        f"id is {shown(name)}, which another episode of the store has (goal "
-                        f"{shown(earlier.goal)}, {earlier.num_steps} steps); give this one another id, or "
-                        "convert into another store"
-                    )
-                report.num_already_there += 1
-                record = None
-            else:
-                origin = {"converter": CONVERTER, "file": source.name, "line": line, "row_sha256": row_sha256}
-                record = episode_from_json(data, picture_reader(folder), source=origin, split=options.split)
-            line_of[name] = line
-        except DataError as error:
-            problem = RowProblem(file=str(source), line=line, reason=str(error))
-            if options.on_problem is OnDamage.RAISE:
-                raise DataError(str(problem)) from error
-            report.problems.append(problem)
-            record = None
-        if record is not None:
-            yield count_episode(report, record)
-        on_row()
+    draft = partial(_draft, file=source.name, folder=folder, split=options.split)
+    rows = (
+        SourceRow(file=str(source), line=line.number, draft=partial(draft, line))
+        for line in numbered_lines(source)
+    )
+    return read_rows(rows, report, on_damage=options.on_damage, known=known or {}, on_row=on_row)
 
 
-def count_rows(source: Path) -> int:
-    """Lines of a file that are not blank; `DataError` if it cannot be read."""
-    return sum(1 for _ in _numbered(source))
-
-
-def _numbered(source: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with source.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if text.strip():
-                    yield number, text
-    except OSError as error:
-        raise DataError(f"{source} cannot be read ({error.strerror}); check the path") from error
+def _draft(line: NumberedLine, *, file: str, folder: Path, split: str | None) -> Draft:
+    data = load_object(line.text)
+    fields = Fields(data)
+    origin = {"converter": CONVERTER, "file": file, "line": line.number, "row_sha256": line.sha256}
+    steps = fields.any("steps")
+    return Draft(
+        episode_id=fields.text("id"),
+        goal=fields.text("goal"),
+        num_steps=len(steps) if isinstance(steps, list) else 0,
+        sha256=None if fields.has("source") else line.sha256,
+        record=partial(episode_from_json, data, picture_reader(folder), source=origin, split=split),
+    )
 
 
 def picture_reader(folder: Path) -> Pictures:
@@ -159,15 +120,7 @@ def picture_reader(folder: Path) -> Pictures:
 
     def picture(name: str) -> Screenshot:
         if name not in read:
-            try:
-                data = (folder / name).read_bytes()
-            except (OSError, ValueError) as error:  # ValueError: a character that no path can have
-                reason = getattr(error, "strerror", None) or str(error)
-                raise DataError(
-                    f"{folder / name} cannot be read ({reason}); expected a path relative to the file, or to "
-                    "--images"
-                ) from error
-            read[name] = Screenshot.from_bytes(data, origin=str(folder / name))
+            read[name] = read_picture(folder / name)
         return read[name]
 
     return picture

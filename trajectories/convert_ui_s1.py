@@ -22,7 +22,6 @@ Source: X-PLUG/MobileAgent, UI-S1 (Apache-2.0); AndroidControl, arXiv:2406.03679
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,30 +30,33 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from gui_agent.actions import ACTION_TYPES, Action, Direction, Finish, Swipe
+from gui_agent.actions import ACTION_TYPES, Action, Direction, Finish, Swipe, action_points
 from gui_agent.coordinates import CoordinateSpace, ScreenGeometry
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
 from gui_agent.errors import DataError
 from gui_agent.formats.json_actions import ArgumentProblem, action_from_arguments
 from gui_agent.observation import Box, Screenshot
-from trajectories.convert import (
+from trajectories.convert import ImageFolder, ScreenSize, convert_to_store
+from trajectories.convert_rows import (
     ConversionReport,
-    ImageFolder,
-    RowProblem,
-    ScreenSize,
-    convert_to_store,
-    count_episode,
+    Draft,
+    KnownEpisode,
+    NumberedLine,
+    SourceRow,
+    known_episodes,
     numbered_lines,
+    read_rows,
 )
 from trajectories.damage import OnDamage
+from trajectories.json_fields import Fields, is_number, load_object, shown, wrong
 from trajectories.records import EpisodeRecord, Step, Trajectory
 from trajectories.store import TrajectoryStore
 
 CONVERTER: Final = "convert_ui_s1@1"
 LICENCE: Final = "Apache-2.0"
 _ALL_ACTIONS: Final = frozenset(ACTION_TYPES)
-_PIXELS: Final = ScreenGeometry(width_px=1, height_px=1, resized_width_px=1, resized_height_px=1)
-"""Stored points are pixels of the screen already, whatever its size."""
+_ENDLESS: Final = 2**30
+"""Sides of a screen whose size nobody states: stored points are its pixels, whatever it is."""
 
 
 class Dialect(StrEnum):
@@ -79,6 +81,7 @@ class SwipesAsStored:
         return Swipe(x=swipe.to_x, y=swipe.to_y, to_x=swipe.x, to_y=swipe.y)
 
 
+_SPLITS: Final[Mapping[Dialect, str]] = {Dialect.TRAINING: "train", Dialect.EVALUATION: "eval"}
 SWIPES_AS_STORED: Final[Mapping[Dialect, SwipesAsStored]] = {
     Dialect.TRAINING: SwipesAsStored(vertical_is_scroll=True, horizontal_is_scroll=True),
     Dialect.EVALUATION: SwipesAsStored(vertical_is_scroll=False, horizontal_is_scroll=True),
@@ -96,7 +99,7 @@ class UiS1Options:
         swipes: overrides the rule of the dialect.
         split: label of the trajectories; "train" or "eval" by dialect if None.
         suite: label of the trajectories, and the first part of their names.
-        on_problem: "skip" leaves a bad row out and reports it, "raise" stops there.
+        on_damage: "skip" leaves a bad row out and reports it, "raise" stops there.
     """
 
     dialect: Dialect | None = None
@@ -105,24 +108,28 @@ class UiS1Options:
     swipes: SwipesAsStored | None = None
     split: str | None = None
     suite: str = "android_control"
-    on_problem: OnDamage = OnDamage.SKIP
+    on_damage: OnDamage = OnDamage.SKIP
 
 
 def convert_ui_s1_file(source: str | Path, target: str | Path, options: UiS1Options) -> ConversionReport:
     """Convert a file of JSON lines and append it to the store at `target`, made if it is not there.
 
     Raises:
-        DataError: the file cannot be read; a row is bad (only with on_problem="raise").
+        DataError: the file cannot be read; a row is bad (only with on_damage="raise").
     """
     report = ConversionReport()
     provenance = {"dataset": "UI-S1 AndroidControl", "licence": LICENCE, "converter": CONVERTER}
     store = TrajectoryStore.open_or_create(target, source=provenance)
-    convert_to_store(read_ui_s1(source, options, report), store)
+    convert_to_store(read_ui_s1(source, options, report, known=known_episodes(store)), store)
     return report
 
 
 def read_ui_s1(
-    source: str | Path, options: UiS1Options, report: ConversionReport | None = None
+    source: str | Path,
+    options: UiS1Options,
+    report: ConversionReport | None = None,
+    *,
+    known: Mapping[str, KnownEpisode] | None = None,
 ) -> Iterator[EpisodeRecord]:
     """Convert row by row.
 
@@ -130,6 +137,7 @@ def read_ui_s1(
         source: a file of JSON lines.
         options: how.
         report: what became of every row is counted into it.
+        known: episodes that the store has; their rows are counted and left out.
 
     Raises:
         DataError: as `convert_ui_s1_file`.
@@ -137,20 +145,14 @@ def read_ui_s1(
     source = Path(source)
     report = ConversionReport() if report is None else report
     images = None if options.images is None else ImageFolder(options.images)
-    names: set[str] = set()
-    for line, text in numbered_lines(source):
-        report.num_rows += 1
-        try:
-            row = _Row(source.name, line, text, options, images, report)
-            record = row.record(names)
-        except DataError as error:
-            problem = RowProblem(file=str(source), line=line, reason=str(error))
-            if options.on_problem is OnDamage.RAISE:
-                raise DataError(str(problem)) from error
-            report.problems.append(problem)
-            continue
-        names.add(record.trajectory.episode_id)
-        yield count_episode(report, record)
+    taken: set[str] = set()
+
+    def rows() -> Iterator[SourceRow]:
+        for line in numbered_lines(source):
+            row = _Row(source.name, line, options, images, report, taken)
+            yield SourceRow(file=str(source), line=line.number, draft=row.draft)
+
+    return read_rows(rows(), report, on_damage=options.on_damage, known=known or {})
 
 
 @dataclass(slots=True)
@@ -158,47 +160,64 @@ class _Row:
     """One line on its way to a trajectory."""
 
     file: str
-    line: int
-    text: str
+    line: NumberedLine
     options: UiS1Options
     images: ImageFolder | None
     report: ConversionReport
+    taken: set[str]
     screenshots: dict[str, Screenshot] = field(default_factory=dict)
     num_missing: int = 0
     num_reversed: int = 0
 
-    def record(self, taken: set[str]) -> EpisodeRecord:
-        data = _load(self.text)
-        stored_steps = _get(data, "steps", list, "the row")
-        if not stored_steps:
-            raise DataError("the row has no steps; remove it")
-        dialect = self.options.dialect or _dialect(stored_steps)
-        steps = tuple(self._step(index, stored, dialect) for index, stored in enumerate(stored_steps))
-        name = self._name(data, stored_steps)
-        episode_id = name if name not in taken else f"{name}-line{self.line}"
+    def draft(self) -> Draft:
+        fields = Fields(load_object(self.line.text))
+        goal, given = fields.text("goal"), fields.items("steps")
+        if not given:
+            raise wrong("steps", fields.any("steps"), "one step or more")
+        steps = [Fields.of(step, f"steps[{at}]") for at, step in enumerate(given)]
+        name = self._name(fields, steps)
+        episode_id = name if name not in self.taken else f"{name}-line{self.line.number}"
+        self.taken.add(episode_id)
+
+        def record() -> EpisodeRecord:
+            return self._record(fields, steps, goal, name=name, episode_id=episode_id)
+
+        return Draft(
+            episode_id=episode_id,
+            goal=goal,
+            num_steps=len(steps),
+            sha256=self.line.sha256,
+            record=record,
+        )
+
+    def _record(
+        self, fields: Fields, given: Sequence[Fields], goal: str, *, name: str, episode_id: str
+    ) -> EpisodeRecord:
+        dialect = self.options.dialect or _dialect(given)
+        steps = tuple(self._step(index, step, dialect) for index, step in enumerate(given))
         finished = isinstance(steps[-1].executed, Finish)
         trajectory = Trajectory(
             episode_id=episode_id,
             task_id=name,
             template=self.options.suite,
             suite=self.options.suite,
-            goal=_get(data, "goal", str, "the row"),
+            goal=goal,
             steps=steps,
             stop=StopReason.FINISHED if finished else StopReason.EXPERT_END,
-            outcome=_outcome(data.get("is_successful")),
+            outcome=_outcome(fields.any("is_successful")),
             group_id=name,
             policy="expert",
-            split=self.options.split or ("train" if dialect is Dialect.TRAINING else "eval"),
+            split=self.options.split or _SPLITS[dialect],
             device="android_recording",
             source={
                 "dataset": "UI-S1 AndroidControl",
-                "dialect": dialect.value,
                 "licence": LICENCE,
                 "converter": CONVERTER,
+                "dialect": dialect.value,
                 "file": self.file,
-                "line": self.line,
-                "row_sha256": hashlib.sha256(self.text.strip().encode()).hexdigest(),
-                "screenshots": [stored.get("screenshot") for stored in stored_steps],
+                "line": self.line.number,
+                "row_sha256": self.line.sha256,
+                "screenshots": [step.any("screenshot") for step in given],
                 **({"subgoal_source": "step_instruction"} if any(step.subgoal for step in steps) else {}),
             },
         )
@@ -206,19 +225,13 @@ class _Row:
         self.report.num_reversed_swipes += self.num_reversed
         return EpisodeRecord(trajectory=trajectory, screenshots=self.screenshots)
 
-    def _step(self, index: int, stored: Any, dialect: Dialect) -> Step:
-        where = f"step {index}"
-        if not isinstance(stored, dict):
-            raise DataError(f"{where} is no JSON object; remove the row")
-        content = _get(stored, "action_content", dict, where)
-        action = action_from_arguments(content, CoordinateSpace.RESIZED_PIXELS, _PIXELS, _ALL_ACTIONS)
-        if isinstance(action, ArgumentProblem):
-            raise DataError(f"{where}: action_content {json.dumps(content)[:120]}: {action.reason}")
-        action = self._finger(action, dialect)
-        boxes = _boxes(stored, where)
-        screenshot = self._screenshot(stored)
-        screen = self._screen(screenshot, where)
-        thought = stored.get("thought") or stored.get("motivation") or None
+    def _step(self, index: int, fields: Fields, dialect: Dialect) -> Step:
+        content = Fields.of(fields.any("action_content"), fields.at("action_content"))
+        screenshot = self._screenshot(fields)
+        screen = self._screen(screenshot, fields.place)
+        action = self._finger(_action(content, screen), dialect)
+        thought = fields.optional_text("thought") or fields.optional_text("motivation") or None
+        boxes = _boxes(fields, content)
         return Step(
             index=index,
             screenshot_sha256=None if screenshot is None else screenshot.sha256,
@@ -228,8 +241,8 @@ class _Row:
             executed=action,
             expected=ExpertAction(action=action, boxes=boxes, thought=thought),
             thought=thought,
-            subgoal=stored.get("step_instruction"),
-            raw_action=json.dumps(content, ensure_ascii=False),
+            subgoal=fields.optional_text("step_instruction"),
+            raw_action=json.dumps(content.data, ensure_ascii=False),
         )
 
     def _finger(self, action: Action, dialect: Dialect) -> Action:
@@ -239,9 +252,9 @@ class _Row:
         self.num_reversed += swipe != action
         return swipe
 
-    def _screenshot(self, stored: Mapping[str, Any]) -> Screenshot | None:
-        name = stored.get("screenshot")
-        if self.images is None or not isinstance(name, str):
+    def _screenshot(self, fields: Fields) -> Screenshot | None:
+        name = fields.optional_text("screenshot")
+        if self.images is None or name is None:
             return None
         screenshot = self.images.read(name)
         if screenshot is None:
@@ -250,51 +263,33 @@ class _Row:
         self.screenshots[screenshot.sha256] = screenshot
         return screenshot
 
-    def _screen(self, screenshot: Screenshot | None, where: str) -> ScreenSize | None:
+    def _screen(self, screenshot: Screenshot | None, place: str) -> ScreenSize | None:
         stated = self.options.screen
         if screenshot is None:
             return stated
         found = ScreenSize(width_px=screenshot.width_px, height_px=screenshot.height_px)
         if stated is not None and stated != found:
             raise DataError(
-                f"{where}: the picture has {found.width_px}x{found.height_px} pixels, but "
+                f"{place}: the picture has {found.width_px}x{found.height_px} pixels, but "
                 f"{stated.width_px}x{stated.height_px} were stated (--screen); give pictures of the original "
                 "size, because actions are in its pixels"
             )
         return found
 
-    def _name(self, data: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> str:
+    def _name(self, fields: Fields, steps: Sequence[Fields]) -> str:
         """The episode's number in AndroidControl, from the row or from the names of its pictures."""
-        number = data.get("episode_id")
+        number = fields.any("episode_id")
         if number is None:
-            stems = {PurePosixPath(str(step.get("screenshot", ""))).stem for step in steps}
+            stems = {PurePosixPath(step.optional_text("screenshot") or "").stem for step in steps}
             prefixes = {re.sub(r"_\d+$", "", stem) for stem in stems if stem}
-            number = prefixes.pop() if len(prefixes) == 1 else f"line{self.line}"
+            number = prefixes.pop() if len(prefixes) == 1 else f"line{self.line.number}"
+        elif isinstance(number, bool) or not isinstance(number, int | str):
+            raise wrong("episode_id", number, "a number or text")
         return f"{self.options.suite}-{number}"
 
 
-def _load(text: str) -> dict[str, Any]:
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"not JSON ({error}); the file may have been cut off here: fetch it again, or remove the line"
-        ) from error
-    if not isinstance(data, dict):
-        raise DataError(f"a JSON {type(data).__name__} instead of an object; remove the line")
-    return data
-
-
-def _get(data: Mapping[str, Any], key: str, kind: type, where: str) -> Any:
-    value = data.get(key)
-    if not isinstance(value, kind):
-        expected = {"str": "text", "list": "a list", "dict": "an object"}[kind.__name__]
-        raise DataError(f"{where}: {key!r} must be {expected}, not {value!r:.80}; correct or remove the row")
-    return value
-
-
-def _dialect(steps: Sequence[Any]) -> Dialect:
-    evaluated = any(isinstance(step, dict) and "check_options" in step for step in steps)
+def _dialect(steps: Sequence[Fields]) -> Dialect:
+    evaluated = any(step.has("check_options") for step in steps)
     return Dialect.EVALUATION if evaluated else Dialect.TRAINING
 
 
@@ -308,33 +303,41 @@ def _outcome(successful: Any) -> Outcome:
             return Outcome(verdict=Verdict.UNSCORED, detail="the data set does not say")
 
 
-def _boxes(stored: Mapping[str, Any], where: str) -> tuple[Box, ...]:
+def _action(content: Fields, screen: ScreenSize | None) -> Action:
+    """The action, on the screen; a point on its far edge is the last pixel."""
+    width, height = (_ENDLESS, _ENDLESS) if screen is None else (screen.width_px, screen.height_px)
+    pixels = ScreenGeometry(
+        width_px=width, height_px=height, resized_width_px=width, resized_height_px=height
+    )
+    action = action_from_arguments(content.data, CoordinateSpace.RESIZED_PIXELS, pixels, _ALL_ACTIONS)
+    if isinstance(action, ArgumentProblem):
+        raise DataError(f"{content.place} is {shown(content.data)}; {action.reason}")
+    for x, y in () if screen is None else action_points(action):
+        if not (0 <= x < width and 0 <= y < height):
+            raise wrong(content.place, content.data, f"points within the screen of {width}x{height} pixels")
+    return action
+
+
+def _boxes(fields: Fields, content: Fields) -> tuple[Box, ...]:
     """Target boxes of either dialect, smallest first."""
-    checks = stored.get("check_options")
-    candidates: list[Any] = []
-    for holder in (stored["action_content"], stored, checks if isinstance(checks, dict) else {}):
+    holders = [content, fields]
+    if isinstance(fields.any("check_options"), dict):
+        holders.append(Fields.of(fields.any("check_options"), fields.at("check_options")))
+    found: list[Box] = []
+    for holder in holders:
         for key in ("bbox", "candidate_bbox"):
-            value = holder.get(key)
-            if value is None:
-                continue
+            value, place = holder.any(key) or [], holder.at(key)
             if not isinstance(value, list):
-                raise DataError(
-                    f"{where}: {key} must be a list, not {value!r:.80}; correct or remove the row"
-                )
+                raise wrong(place, value, "a list")
             # Four numbers are one box; a list of four boxes is not (it was taken for one in the release).
             flat = len(value) == 4 and not any(isinstance(part, list) for part in value)
-            candidates += [value] if flat else value
-    boxes = dict.fromkeys(_box(candidate, where) for candidate in candidates)
-    return tuple(sorted(boxes, key=lambda box: box.area_px))
+            found += [_box(edges, place) for edges in ([value] if flat else value)]
+    return tuple(sorted(dict.fromkeys(found), key=lambda box: box.area_px))
 
 
-def _box(edges: Any, where: str) -> Box:
-    numbers = isinstance(edges, list) and all(
-        isinstance(edge, int | float) and not isinstance(edge, bool) and abs(edge) < 1e6 for edge in edges
-    )
+def _box(edges: Any, place: str) -> Box:
+    numbers = isinstance(edges, list) and all(is_number(edge) and abs(edge) < 1e6 for edge in edges)
     if not numbers or len(edges) != 4:
-        raise DataError(
-            f"{where}: a box must be [left, top, right, bottom], not {edges!r:.80}; correct or remove the row"
-        )
+        raise wrong(place, edges, "[left, top, right, bottom] in pixels, or a list of these")
     left, top, right, bottom = (round(edge) for edge in edges)
     return Box(left=left, top=top, right=right, bottom=bottom)

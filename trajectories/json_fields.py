@@ -21,8 +21,8 @@ E = TypeVar("E", bound=StrEnum)
 _SHOWN = 80
 
 
-def load_object(text: bytes) -> dict[str, Any]:
-    """One JSON object; a key that comes twice, NaN and half characters are refused.
+def load_json(text: bytes) -> Any:
+    """A value of JSON; a key that comes twice, NaN and half characters are refused.
 
     Raises:
         DataError: it is none; the message says why.
@@ -34,7 +34,17 @@ def load_object(text: bytes) -> dict[str, Any]:
     except DataError:
         raise
     except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON in UTF-8 ({error}); correct the line, or fetch the file again") from error
+        raise DataError(f"not JSON in UTF-8 ({error}); correct it, or fetch the file again") from error
+    return data
+
+
+def load_object(text: bytes) -> dict[str, Any]:
+    """A line that is one JSON object, as `load_json`.
+
+    Raises:
+        DataError: it is none; the message says why.
+    """
+    data = load_json(text)
     if not isinstance(data, dict):
         raise DataError(f"the line is {shown(data)}; expected a JSON object, one episode")
     return data

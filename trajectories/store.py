@@ -163,6 +163,20 @@ class TrajectoryStore:
         for shard in self._shards:
             yield from self._read_shard(shard, set(shard.episode_ids), check_screenshots)
 
+    def episode_rows(self, *columns: str) -> Iterator[Row]:
+        """Some columns of the table of episodes, in order; steps and responses stay on disk.
+
+        Raises:
+            DataError: a shard is damaged (only with on_damage="raise").
+        """
+        for shard in self._shards:
+            try:
+                table = self._table("episodes", shard.number, columns=list(columns))
+            except DataError as error:
+                self._damaged(error, shard_name("episodes", shard.number))
+                continue
+            yield from table.to_pylist()
+
     def trajectory(self, episode_id: str) -> Trajectory:
         """One episode.
 

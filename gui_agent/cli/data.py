@@ -10,9 +10,10 @@ from gui_agent.cli.collect import progress_bar
 from gui_agent.cli.config import option
 from gui_agent.cli.folders import make_folder
 from gui_agent.errors import ConfigError, DataError
-from trajectories.convert import ConversionReport, ScreenSize
+from trajectories.convert import ScreenSize
 from trajectories.convert_aitz import AitzOptions, convert_aitz_files
-from trajectories.convert_jsonl import JsonlOptions, convert_jsonl_file, count_rows
+from trajectories.convert_jsonl import JsonlOptions, convert_jsonl_file
+from trajectories.convert_rows import ConversionReport, count_rows
 from trajectories.convert_ui_s1 import UiS1Options, convert_ui_s1_file
 from trajectories.damage import OnDamage
 
@@ -30,9 +31,9 @@ class Convert:
     """Convert recordings into a trajectory store: those of a data set, or your own.
 
     jsonl is the form to write your own recordings in: one JSON object per episode, docs/data.md has an
-    example; a conversion that was broken off goes on when it is called again. ui-s1 is UI-S1's
-    AndroidControl in JSON lines, training and evaluation dialect; aitz is Android in the Zoo, a file or a
-    folder of episodes. Their own words for every action are kept verbatim beside the canonical action.
+    example. ui-s1 is UI-S1's AndroidControl in JSON lines, training and evaluation dialect; aitz is Android
+    in the Zoo, a file or a folder of episodes. Their own words for every action are kept verbatim beside the
+    canonical action. A conversion that was broken off goes on when it is called again.
 
     Examples:
         gui-agent data convert jsonl recordings/episodes.jsonl --output runs/mine
@@ -49,7 +50,8 @@ class Convert:
             it is searched by name, and ui-s1 steps without it have no picture and cannot be replayed.
         screen: size of the screen where there is no picture to tell, such as 1080x2400; for ui-s1.
         split: label of the trajectories; the data's own by default.
-        on_damage: skip leaves out what is wrong and lists it with file, line and field; raise stops there.
+        on_damage: skip leaves out what is wrong and lists it with file, line and field; raise stops there, and
+            keeps what came before.
     """
 
     dataset: Dataset = option(positional=True)
@@ -88,7 +90,7 @@ class Convert:
         if self.dataset is Dataset.UI_S1:
             screen = self._screen_size()
             ui_s1 = UiS1Options(
-                images=self.images, screen=screen, split=self.split or None, on_problem=self.on_damage
+                images=self.images, screen=screen, split=self.split or None, on_damage=self.on_damage
             )
             return convert_ui_s1_file(self.source, self.output, ui_s1)
         if self.screen:
@@ -98,11 +100,11 @@ class Convert:
         if self.dataset is Dataset.JSONL:
             return self._convert_jsonl()
         sources = sorted(self.source.rglob("*.json")) if self.source.is_dir() else [self.source]
-        aitz = AitzOptions(images=self.images, split=self.split or "train", on_problem=self.on_damage)
+        aitz = AitzOptions(images=self.images, split=self.split or "train", on_damage=self.on_damage)
         return convert_aitz_files(sources, self.output, aitz)
 
     def _convert_jsonl(self) -> ConversionReport:
-        jsonl = JsonlOptions(images=self.images, split=self.split or None, on_problem=self.on_damage)
+        jsonl = JsonlOptions(images=self.images, split=self.split or None, on_damage=self.on_damage)
         with progress_bar() as bar:
             task = bar.add_task("episodes", total=count_rows(self.source))
             return convert_jsonl_file(self.source, self.output, jsonl, on_row=lambda: bar.advance(task))

@@ -148,7 +148,7 @@ def test_a_store_comes_back_equal(episodes: tuple[Trajectory, ...]) -> None:
         store.append([EpisodeRecord(trajectory=episode, screenshots=pictures) for episode in episodes])
         export_jsonl(store, folder / "out")
         report = convert_jsonl_file(
-            folder / "out" / FILE, folder / "back", JsonlOptions(on_problem=OnDamage.RAISE)
+            folder / "out" / FILE, folder / "back", JsonlOptions(on_damage=OnDamage.RAISE)
         )
         back = TrajectoryStore.open(folder / "back")
         assert list(back) == [carried(episode) for episode in episodes]

@@ -26,8 +26,9 @@ from gui_agent.device import StopReason, Verdict
 from gui_agent.errors import DataError, ReplayError
 from gui_agent.matching import get_matcher
 from gui_agent.observation import Box
-from trajectories.convert import ConversionReport, ScreenSize
+from trajectories.convert import ImageFolder, ScreenSize
 from trajectories.convert_aitz import AitzOptions, convert_aitz_files
+from trajectories.convert_rows import ConversionReport
 from trajectories.convert_ui_s1 import (
     SwipesAsStored,
     UiS1Options,
@@ -167,29 +168,90 @@ def test_bad_rows_are_named_and_good_rows_kept(tmp_path: Path) -> None:
     good = row_of({"action": "wait", "time": 2})
     bad = {
         2: ('{"goal": "cut o', "not JSON"),
-        3: ([1], "a JSON list instead of an object"),
-        4: ({**good, "goal": None}, "'goal' must be text"),
-        5: ({**good, "steps": []}, "no steps"),
-        6: (row_of({"action": "click", "coordinate": [1]}), "step 0.*coordinate must be two numbers"),
+        3: ([1], r"the line is \[1\]; expected a JSON object"),
+        4: ({**good, "goal": None}, "goal is null; expected text"),
+        5: ({**good, "steps": []}, r"steps is \[\]; expected one step or more"),
+        6: (row_of({"action": "click", "coordinate": [1]}), r"steps\[0\].*coordinate must be two numbers"),
         7: (row_of({"action": "fly"}), "no action is called 'fly'"),
-        8: (row_of({"action": "click", "coordinate": [1, 1], "bbox": [[1, 2, 3]]}), "a box must be"),
-        9: ({**good, "steps": ["nothing"]}, "step 0 is no JSON object"),
+        8: (row_of({"action": "click", "coordinate": [1, 1], "bbox": [[1, 2, 3]]}), r"expected \[left, top"),
+        9: ({**good, "steps": ["nothing"]}, r'steps\[0\] is "nothing"; expected an object'),
+        10: (row_of({"action": "wait"}, step_instruction=["wait"]), r"step_instruction is \["),
+        11: (row_of({"action": "wait"}, thought={"a": 1}), r"steps\[0\]\.thought is .* expected text"),
+        12: ('{"goal": "half a letter \\ud800", "steps": []}', "not JSON in UTF-8"),
+        13: ({**good, "episode_id": [7]}, r"episode_id is \[7\]; expected a number or text"),
     }
     file = write_rows(tmp_path / "rows.jsonl", good, *[row for row, _ in bad.values()], good)
     report = ConversionReport()
     records = list(read_ui_s1(file, UiS1Options(), report))
     assert [record.trajectory.episode_id for record in records] == [
         "android_control-7",
-        "android_control-7-line10",
+        "android_control-7-line14",
     ]
-    assert (report.num_rows, report.num_episodes) == (10, 2)
+    assert (report.num_rows, report.num_episodes) == (14, 2)
     assert [problem.line for problem in report.problems] == list(bad)
     for problem in report.problems:
         assert str(problem).startswith(f"{file}:{problem.line}: ")
         with pytest.raises(AssertionError, match=bad[problem.line][1]):
             raise AssertionError(problem.reason)
     with pytest.raises(DataError, match=r"rows\.jsonl:2: not JSON"):
-        list(read_ui_s1(file, UiS1Options(on_problem=OnDamage.RAISE)))
+        list(read_ui_s1(file, UiS1Options(on_damage=OnDamage.RAISE)))
+
+
+def test_a_line_that_is_no_text_costs_no_other(tmp_path: Path) -> None:
+    good = json.dumps(row_of({"action": "wait"})).encode()
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + good + b"\r\n" + good.replace(b"Do it", b"\xff") + b"\r\n" + good)
+    report = ConversionReport()
+    assert len(list(read_ui_s1(file, UiS1Options(), report))) == 2
+    assert [(problem.line, problem.reason[:17]) for problem in report.problems] == [(2, "not JSON in UTF-8")]
+
+
+def test_points_are_held_to_the_screen(tmp_path: Path) -> None:
+    places = [[1, 1], [1080, 2400], [1081, 5], [5, -1]]
+    file = write_rows(
+        tmp_path / "rows.jsonl", *[row_of({"action": "click", "coordinate": place}) for place in places]
+    )
+    anywhere = [record.trajectory.steps[0].executed for record in read_ui_s1(file, UiS1Options())]
+    assert anywhere == [Click(x=x, y=y) for x, y in places]
+    report = ConversionReport()
+    found = [
+        record.trajectory.steps[0].executed for record in read_ui_s1(file, UiS1Options(screen=PHONE), report)
+    ]
+    assert found == [Click(x=1, y=1), Click(x=1079, y=2399)]  # the far edge is the last pixel
+    assert [problem.line for problem in report.problems] == [3, 4]
+    assert "expected points within the screen of 1080x2400 pixels" in report.problems[0].reason
+
+
+def test_a_conversion_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    lines = TRAIN.read_text().splitlines()
+    file, store = tmp_path / "rows.jsonl", tmp_path / "store"
+    file.write_text("\n".join([*lines[:3], "{", *lines[3:]]))
+    with pytest.raises(DataError, match=":4: not JSON") as caught:
+        convert_ui_s1_file(file, store, UiS1Options(on_damage=OnDamage.RAISE))
+    assert "3 episodes from before it are kept" in caught.value.__notes__[0]
+    report = convert_ui_s1_file(file, store, UiS1Options())
+    assert (report.num_already_there, report.num_episodes, len(report.problems)) == (3, 3, 1)
+    whole = convert_ui_s1_file(TRAIN, tmp_path / "whole", UiS1Options())
+    assert whole.num_episodes == 6
+    found, expected = TrajectoryStore.open(store), TrajectoryStore.open(tmp_path / "whole")
+    assert [each.steps for each in found] == [each.steps for each in expected]
+    first = json.loads(lines[0])
+    file.write_text(json.dumps({**first, "goal": "another"}))
+    report = convert_ui_s1_file(file, store, UiS1Options())
+    assert "which the store has from another row" in report.problems[0].reason
+
+
+def test_pictures_of_the_same_name_are_told_apart_by_their_folder(tmp_path: Path) -> None:
+    for folder in ("a/7", "a/8", "b/8"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "0.png").touch()
+    images = ImageFolder(tmp_path)
+    assert images.find("/data/7/0.png") == tmp_path / "a/7/0.png"
+    assert images.find("/data/b/8/0.png") == tmp_path / "b/8/0.png"
+    assert images.find("/data/8/1.png") is images.find("") is None
+    for name in ("/data/8/0.png", "0.png"):
+        with pytest.raises(DataError, match="fits both"):
+            images.find(name)
 
 
 def test_pictures_are_found_by_name_and_give_the_size(tmp_path: Path) -> None:
@@ -256,6 +318,42 @@ def test_bad_aitz_files_are_named(tmp_path: Path) -> None:
     report = convert_aitz_files(sources, tmp_path / "store", AitzOptions(images=AITZ.parent))
     assert report.num_episodes == 1
     reasons = [str(problem) for problem in report.problems]
-    assert "cut.json" in reasons[0]
-    assert "result_action_type is 99" in reasons[1]
-    assert "'result_action_type'" in reasons[2]
+    assert "cut.json:1: not JSON" in reasons[0]
+    assert "[0].result_action_type is 99; expected 3 to 7, 10 or 11" in reasons[1]
+    assert "[0].episode_id is null; expected text" in reasons[2]
+    again = convert_aitz_files(sources, tmp_path / "store", AitzOptions(images=AITZ.parent))
+    assert (again.num_episodes, again.num_already_there, len(again.problems)) == (0, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("image_path", 3, "image_path is 3; expected text"),
+        ("image_path", "no.png", 'image_path is "no.png"; expected a picture under'),
+        ("result_touch_yx", "[1e999, 0]", "result_touch_yx is [Infinity, 0]; expected [y, x] as shares"),
+        ("result_lift_yx", [0.5], "result_lift_yx is [0.5]; expected [y, x]"),
+        ("result_lift_yx", "[0.5", "not JSON"),
+        ("ui_types", "[]", "ui_text and 0 ui_types; expected as many of each"),
+        ("ui_positions", 4, "ui_positions is 4; expected a list"),
+        ("coat_action_desc", ["tap"], 'coat_action_desc is ["tap"]; expected text'),
+        ("coat_action_think", "\ud800", "not JSON in UTF-8"),
+        ("instruction", None, "instruction is null; expected text"),
+    ],
+)
+def test_what_is_wrong_in_an_aitz_episode_is_named(tmp_path: Path, field: str, value: Any, said: str) -> None:
+    data = json.loads(AITZ.read_text())
+    at = 0 if field == "instruction" else 2
+    data[at][field] = value
+    file = tmp_path / "episode.json"
+    file.write_text(json.dumps(data))
+    report = convert_aitz_files([file, AITZ], tmp_path / "store", AitzOptions(images=AITZ.parent))
+    (problem,) = report.problems
+    assert str(problem).startswith(f"{file}:1: ")
+    assert said in problem.reason
+    assert report.num_episodes == 1
+
+
+def test_the_same_aitz_episode_twice_is_named(tmp_path: Path) -> None:
+    report = convert_aitz_files([AITZ, AITZ], tmp_path / "store", AitzOptions())
+    assert report.num_episodes == 1
+    assert f"as in {AITZ}:1; expected another one" in report.problems[0].reason

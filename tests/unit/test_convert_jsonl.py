@@ -14,8 +14,8 @@ from gui_agent.cli.main import main
 from gui_agent.device import StopReason, Verdict
 from gui_agent.errors import DataError
 from gui_agent.observation import Box
-from trajectories.convert import ConversionReport
 from trajectories.convert_jsonl import JsonlOptions, convert_jsonl_file, read_jsonl
+from trajectories.convert_rows import ConversionReport
 from trajectories.damage import OnDamage
 from trajectories.export_jsonl import FILE, carried
 from trajectories.records import EpisodeRecord
@@ -47,7 +47,7 @@ def write(folder: Path, *rows: Any) -> Path:
 
 
 def read(folder: Path, *rows: Any) -> list[EpisodeRecord]:
-    return list(read_jsonl(write(folder, *rows), JsonlOptions(on_problem=OnDamage.RAISE)))
+    return list(read_jsonl(write(folder, *rows), JsonlOptions(on_damage=OnDamage.RAISE)))
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_what_is_wrong_is_named_and_the_rest_kept(folder: Path) -> None:
     for line, (problem, (_, expected)) in enumerate(zip(report.problems, WRONG, strict=False), start=1):
         assert str(problem).startswith(f"{file}:{line}: ")
         assert expected in problem.reason, line
-    assert 'id is "good", as in line' in report.problems[-1].reason
+    assert f'id is "good", as in {file}:{len(WRONG) + 1}' in report.problems[-1].reason
     with pytest.raises(DataError, match=r"episodes\.jsonl:1: not JSON"):
-        list(read_jsonl(file, JsonlOptions(on_problem=OnDamage.RAISE)))
+        list(read_jsonl(file, JsonlOptions(on_damage=OnDamage.RAISE)))
 
 
 def test_a_conversion_goes_on_where_it_was_broken_off(folder: Path) -> None:
@@ -161,18 +161,62 @@ def test_a_conversion_goes_on_where_it_was_broken_off(folder: Path) -> None:
     changed = [episode("e0", step(thought="new")), episode("e1", step(), step())]
     report = convert_jsonl_file(write(folder, *changed), folder / "store", JsonlOptions())
     assert report.num_already_there == 0
-    assert all("another episode of the store has" in problem.reason for problem in report.problems)
+    assert all("which the store has from another row" in problem.reason for problem in report.problems)
     assert len(report.problems) == 2
+
+
+def test_what_was_read_before_an_error_is_kept(folder: Path) -> None:
+    good = [episode(f"e{number}") for number in range(3)]
+    bad = episode("bad", step(screenshot="cut.png"))
+    strict = JsonlOptions(on_damage=OnDamage.RAISE)
+    file = write(folder, *good[:2], bad, good[2])
+    for _ in range(2):  # a second run stops at the same line, and loses nothing
+        with pytest.raises(DataError, match=r":3: steps\[0\]\.screenshot") as caught:
+            convert_jsonl_file(file, folder / "store", strict)
+        assert TrajectoryStore.open(folder / "store").episode_ids == ["e0", "e1"]
+    assert "0 episodes from before it are kept" in caught.value.__notes__[0]
+    mended = write(folder, *good[:2], episode("bad"), good[2])
+    report = convert_jsonl_file(mended, folder / "store", strict)
+    assert (report.num_already_there, report.num_episodes) == (2, 2)
+    assert TrajectoryStore.open(folder / "store").episode_ids == ["e0", "e1", "bad", "e2"]
+
+
+def test_an_interrupted_conversion_keeps_what_it_has_read(folder: Path) -> None:
+    file = write(folder, *[episode(f"e{number}") for number in range(3)])
+    seen: list[int] = []
+
+    def interrupt() -> None:
+        seen.append(1)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_jsonl_file(file, folder / "store", JsonlOptions(), on_row=interrupt)
+    assert TrajectoryStore.open(folder / "store").episode_ids == ["e0", "e1"]
+
+
+def test_lines_of_any_system_are_read(folder: Path) -> None:
+    first, second = (json.dumps(episode(name)).encode() for name in ("e1", "é"))
+    file = folder / "episodes.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + first + b"\r\n\r\n  \r\n" + second.replace(b"\\u00e9", "é".encode()))
+    assert [record.trajectory.source["line"] for record in read_jsonl(file, JsonlOptions())] == [1, 4]
+    file.write_bytes(first + b"\n" + second.replace(b"\\u00e9", b"\xe9") + b"\n")
+    report = ConversionReport()
+    assert len(list(read_jsonl(file, JsonlOptions(), report))) == 1
+    assert "not JSON in UTF-8" in report.problems[0].reason
 
 
 def test_the_commands_there_and_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(folder, episode("e1", outcome="success"), episode("e2", step(action={**CLICK, "x": 100})))
     store, out = folder / "store", folder / "out"
     assert main(f"data convert jsonl {file} --output {store} --on-damage raise".split()) == 3
-    assert f"{file}:2: steps[0].action.x is 100" in capsys.readouterr().err
-    assert main(f"data convert jsonl {file} --output {store} --split eval".split()) == 0
+    said = capsys.readouterr().err
+    assert f"{file}:2: steps[0].action.x is 100" in said
+    assert f"1 episodes from before it are kept in {store}; call it again to go on" in said
+    assert main(f"data convert jsonl {file} --output {store}".split()) == 0
     said = capsys.readouterr().out
-    assert "1 of 2 rows converted" in said
+    assert "0 of 2 rows converted" in said
+    assert "1 rows are in the store already" in said
     assert f"left out: {file}:2: steps[0].action.x is 100; expected 0 to 99" in said
     assert main(f"data convert jsonl {file} --output {store} --screen 3x3".split()) == 2
     assert main(f"data export {store} --output {out}".split()) == 0
@@ -180,7 +224,9 @@ def test_the_commands_there_and_back(folder: Path, capsys: pytest.CaptureFixture
     assert main(f"data convert jsonl {out / FILE} --output {folder / 'back'}".split()) == 0
     (there,), (back,) = TrajectoryStore.open(store), TrajectoryStore.open(folder / "back")
     assert back == carried(there)
-    assert back.split == "eval"
+    labelled = folder / "labelled"
+    assert main(f"data convert jsonl {out / FILE} --output {labelled} --split eval".split()) == 0
+    assert [each.split for each in TrajectoryStore.open(labelled)] == ["eval"]
 
 
 def test_an_export_names_damage_or_leaves_it_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
