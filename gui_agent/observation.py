@@ -12,6 +12,7 @@ from PIL import Image
 
 from gui_agent.errors import ImageDecodeError
 
+_FORMATS: Final = ("PNG", "JPEG", "WEBP")
 _SIGNATURES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
@@ -68,7 +69,7 @@ class Screenshot:
             ImageDecodeError: the bytes are no complete picture; the message names `origin`.
         """
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 image.load()
                 width_px, height_px = image.size
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -155,7 +155,7 @@ def _damage_finding(damage: Damage) -> Finding:
 
 
 def _findings_in(trajectory: Trajectory) -> Iterator[Finding]:
-    if not trajectory.steps and not trajectory.stop.is_fault:
+    if not trajectory.steps and not trajectory.stop.is_fault and trajectory.fault is None:
         yield Finding(
             kind=FindingKind.NO_STEPS,
             where=f"episode {trajectory.episode_id!r}",

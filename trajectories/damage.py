@@ -32,20 +32,3 @@ class Damage:
     row: int | None = None
     episode_id: str | None = None
     newer_schema: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreReport:
-    """What `TrajectoryStore.validate` found."""
-
-    num_episodes: int
-    num_steps: int
-    num_screenshots: int
-    num_unreferenced_screenshots: int
-    num_torn_files: int
-    damage: tuple[Damage, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was committed can be read."""
-        return not self.damage

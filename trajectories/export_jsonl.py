@@ -24,6 +24,7 @@ from trajectories.json_episode import (
     usual_progress,
     usual_stop,
 )
+from trajectories.json_fields import load_object
 from trajectories.records import SCHEMA_VERSION, Step, StepTimings, Trajectory
 from trajectories.rows import request_to_dict
 from trajectories.screenshots import ScreenshotFolder
@@ -51,10 +52,9 @@ class ExportReport:
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        written = f"{self.num_episodes} episodes, {self.num_steps} steps, {self.num_screenshots} pictures"
-        return "\n".join(
-            [f"{written} in {self.file}", *(f"left out: {problem}" for problem in self.problems)]
-        )
+        counts = f"{self.num_episodes} episodes, {self.num_steps} steps, {self.num_screenshots} pictures"
+        written = [f"{counts} in {self.file}"] if self.num_episodes else []
+        return "\n".join([*written, *(f"left out: {problem}" for problem in self.problems)])
 
 
 def export_jsonl(
@@ -224,7 +224,7 @@ def _line(trajectory: Trajectory, store: TrajectoryStore, target: ScreenshotFold
         names[sha256] = f"{PICTURES}/{target.file_for(screenshot).relative_to(target.path).as_posix()}"
         by_name[names[sha256]] = screenshot
     line = json.dumps(episode_to_json(trajectory, names.__getitem__), ensure_ascii=False)
-    back = episode_from_json(json.loads(line), by_name.__getitem__, source={}).trajectory
+    back = episode_from_json(load_object(line.encode()), by_name.__getitem__, source={}).trajectory
     if back != kept:
         raise DataError(f"it would come back otherwise: {_difference(back, kept)}")
     for screenshot in shots.values():

@@ -152,7 +152,7 @@ def rows_to_trajectory(rows: TrajectoryRows) -> Trajectory:
     if len(rows.steps) != row["num_steps"]:
         raise DataError(
             f"episode {row['episode_id']!r} has {len(rows.steps)} of its {row['num_steps']} steps; "
-            "restore the steps file from a copy, or open the store with on_damage='skip'"
+            "restore the steps file from a copy, or leave the episode out (--on-damage skip)"
         )
     completions: dict[int, list[Row]] = {}
     for completion in rows.completions:

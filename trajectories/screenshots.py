@@ -87,7 +87,12 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def _read(file: Path, sha256: str) -> Screenshot:
-    data = file.read_bytes()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read ({error.strerror}); check the disk and its permissions"
+        ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise DataError(

@@ -74,7 +74,7 @@ def read_shard(file: Path, columns: Sequence[str] | None = None) -> Any:
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{file}: the shard is missing, truncated or damaged ({str(error).splitlines()[0]}); restore "
-            "it from a copy, or open the store with on_damage='skip' to use everything else"
+            "it from a copy, or leave out what it holds (--on-damage skip)"
         ) from error
 
 

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from gui_agent.device import Outcome
 from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.observation import Screenshot
-from trajectories.damage import Damage, OnDamage, StoreReport
+from trajectories.damage import Damage, OnDamage
 from trajectories.records import SCHEMA_VERSION, EpisodeRecord, Trajectory
 from trajectories.rows import (
     COMPLETIONS,
@@ -142,26 +142,34 @@ class TrajectoryStore:
     def __len__(self) -> int:
         return len(self._place)
 
-    def __iter__(self) -> Iterator[Trajectory]:
-        return self.trajectories()
-
     @property
     def episode_ids(self) -> Sequence[str]:
         """Ids of all episodes, in order."""
         return list(self._place)
 
-    def trajectories(self, *, check_screenshots: bool = False) -> Iterator[Trajectory]:
+    def __iter__(self) -> Iterator[Trajectory]:
         """All episodes in order, holding one shard in memory at a time.
-
-        Args:
-            check_screenshots: make sure that every picture an episode refers to is there.
 
         Raises:
             DataError: something is damaged (only with on_damage="raise"); names file, row and remedy.
             SchemaVersionError: an episode was written by a newer program.
         """
         for shard in self._shards:
-            yield from self._read_shard(shard, set(shard.episode_ids), check_screenshots)
+            yield from self._read_shard(shard, set(shard.episode_ids))
+
+    def records(self) -> Iterator[EpisodeRecord]:
+        """All episodes in order with their pictures; `record` would read a whole shard for each.
+
+        Raises:
+            DataError: something is damaged, or a picture is missing (only with on_damage="raise").
+        """
+        for trajectory in self:
+            try:
+                yield self._with_pictures(trajectory)
+            except DataError as error:
+                name = trajectory.episode_id
+                located = type(error)(f"{self.path}, episode {name!r}: {error}")
+                self._damaged(located, str(self.screenshots.path), episode_id=name)
 
     def episode_rows(self, *columns: str) -> Iterator[Row]:
         """Some columns of the table of episodes, in order; steps and responses stay on disk.
@@ -185,9 +193,9 @@ class TrajectoryStore:
         """
         at = self._place.get(episode_id)
         if at is not None:
-            for trajectory in self._read_shard(self._shards[at], {episode_id}, False):
+            for trajectory in self._read_shard(self._shards[at], {episode_id}):
                 return trajectory
-        raise DataError(f"{self.path} has no readable episode {episode_id!r}; it holds {len(self)} others")
+        raise DataError(f"{self.path} has no readable episode {episode_id!r}; it holds {len(self)} episodes")
 
     def select(self, episode_ids: Collection[str]) -> Iterator[Trajectory]:
         """Some episodes, in the order of the store; ids that are not there are left out.
@@ -197,7 +205,7 @@ class TrajectoryStore:
         """
         for at in sorted({self._place[name] for name in episode_ids if name in self._place}):
             shard = self._shards[at]
-            yield from self._read_shard(shard, set(shard.episode_ids).intersection(episode_ids), False)
+            yield from self._read_shard(shard, set(shard.episode_ids).intersection(episode_ids))
 
     def screenshot(self, sha256: str) -> Screenshot:
         """One picture.
@@ -212,9 +220,7 @@ class TrajectoryStore:
 
     def record(self, episode_id: str) -> EpisodeRecord:
         """One episode with its pictures; `DataError` if any of it is missing."""
-        trajectory = self.trajectory(episode_id)
-        screenshots = {sha256: self.screenshot(sha256) for sha256 in trajectory.screenshot_sha256s}
-        return EpisodeRecord(trajectory=trajectory, screenshots=screenshots)
+        return self._with_pictures(self.trajectory(episode_id))
 
     def append(self, records: EpisodeRecord | Iterable[EpisodeRecord]) -> None:
         """Add episodes in one commit: after a crash all of them are there, or none.
@@ -284,34 +290,6 @@ class TrajectoryStore:
         self.refresh()
         return removed
 
-    def validate(self) -> StoreReport:
-        """Read everything and say what is damaged, without stopping at the first."""
-        checked = type(self)(self.path, self.meta, on_damage=OnDamage.SKIP)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            checked.refresh()
-        num_episodes = num_steps = 0
-        referenced: set[str] = set()
-        for trajectory in checked.trajectories(check_screenshots=True):
-            num_episodes += 1
-            num_steps += len(trajectory.steps)
-            referenced.update(trajectory.screenshot_sha256s)
-        stored = set(checked.screenshots)
-        for sha256 in sorted(stored):
-            try:
-                checked.screenshots[sha256]
-            except (DataError, OSError) as error:
-                file = checked.screenshots.file(sha256)
-                checked.damage.append(Damage(file=str(file), message=str(error)))
-        return StoreReport(
-            num_episodes=num_episodes,
-            num_steps=num_steps,
-            num_screenshots=len(stored),
-            num_unreferenced_screenshots=len(stored - referenced),
-            num_torn_files=checked.num_torn_files,
-            damage=tuple(checked.damage),
-        )
-
     # Writing
 
     def _check_new(self, batch: Sequence[EpisodeRecord]) -> None:
@@ -380,14 +358,18 @@ class TrajectoryStore:
     def _table(self, kind: str, number: int, *, columns: list[str] | None = None) -> Any:
         return read_shard(self.path / shard_name(kind, number), columns)
 
-    def _read_shard(self, shard: _Shard, wanted: set[str], check: bool) -> Iterator[Trajectory]:
+    def _read_shard(self, shard: _Shard, wanted: set[str]) -> Iterator[Trajectory]:
+        only = wanted if len(wanted) < len(shard.episode_ids) else None
+        kind = "episodes"
         try:
-            episodes = self._table("episodes", shard.number).to_pylist()
-            only = wanted if len(wanted) < len(shard.episode_ids) else None
-            steps = _by_episode(self._table("steps", shard.number), only)
-            completions = _by_episode(self._table("completions", shard.number), only)
+            episodes = self._table(kind, shard.number).to_pylist()
+            kind = "steps"
+            steps = _by_episode(self._table(kind, shard.number), only)
+            kind = "completions"
+            completions = _by_episode(self._table(kind, shard.number), only)
         except DataError as error:
-            self._damaged(error, shard_name("steps", shard.number))
+            lost = type(error)(f"{error}; {len(shard.episode_ids)} episodes are lost with it")
+            self._damaged(lost, shard_name(kind, shard.number))
             return
         for position, row in enumerate(episodes):
             name = row["episode_id"]
@@ -398,8 +380,6 @@ class TrajectoryStore:
             )
             try:
                 trajectory = rows_to_trajectory(rows)
-                if check:
-                    self._check_screenshots(trajectory)
             except DataError as error:
                 file = shard_name("episodes", shard.number)
                 located = type(error)(f"{self.path / file}, row {position}: {error}")
@@ -407,15 +387,14 @@ class TrajectoryStore:
                 continue
             yield trajectory
 
-    def _check_screenshots(self, trajectory: Trajectory) -> None:
-        for sha256 in trajectory.screenshot_sha256s:
-            if sha256 not in self.screenshots:
-                raise DataError(f"episode {trajectory.episode_id!r}: {self._missing(sha256)}")
+    def _with_pictures(self, trajectory: Trajectory) -> EpisodeRecord:
+        screenshots = {sha256: self.screenshot(sha256) for sha256 in trajectory.screenshot_sha256s}
+        return EpisodeRecord(trajectory=trajectory, screenshots=screenshots)
 
     def _missing(self, sha256: str) -> str:
         return (
             f"{self.screenshots.path / sha256[:2] / sha256}.* : the screenshot is missing; restore the file "
-            "from a copy, or leave out the episodes that show it (on_damage='skip')"
+            "from a copy, or leave out the episodes that show it (--on-damage skip)"
         )
 
     def _damaged(

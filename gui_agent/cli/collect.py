@@ -128,7 +128,7 @@ class Collect:
     ) -> int:
         watch, stats = Stopwatch(), CollectStats()
         store = TrajectoryStore.open_or_create(self.output, source={"suite": self.suite, "policy": name})
-        known = {trajectory.task_id for trajectory in store}
+        known = {row["task_id"] for row in store.episode_rows("task_id")}
         tasks = [task for task in self._tasks(source) if task.task_id not in known]
         jobs = group_jobs(tasks, seed=self.seed, prefix=f"{self.split.value}-{len(store)}-")
         kept = failed = 0

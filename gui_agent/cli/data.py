@@ -50,7 +50,7 @@ class Convert:
             it is searched by name, and ui-s1 steps without it have no picture and cannot be replayed.
         screen: size of the screen where there is no picture to tell, such as 1080x2400; for ui-s1.
         split: label of the trajectories; the data's own by default.
-        on_damage: skip leaves out what is wrong and lists it with file, line and field; raise stops there, and
+        on_damage: skip leaves out what is wrong and lists it with file, line and field; raise stops there and
             keeps what came before.
     """
 

@@ -50,9 +50,11 @@ class Export:
             report = export_jsonl(
                 store, self.output, on_damage=self.on_damage, on_episode=lambda: bar.advance(task)
             )
-        print(report)
+        if report.num_episodes or report.problems:
+            print(report)
         if not report.num_episodes:
-            raise DataError(f"{store.path}: no episode could be written; it has none, or see above why")
+            why = "every one is damaged, see above" if report.problems else "it holds no episode"
+            raise DataError(f"{store.path}: nothing was written, {why}")
         return 0
 
     def dry_run(self) -> int:

@@ -71,8 +71,8 @@ class Validate:
         if not check.ok:
             damaged = sum(finding.kind.is_damage for finding in check.findings)
             raise DataError(
-                f"{store.path}: {damaged} things are damaged, see above; restore them from a copy, convert "
-                "the data again, or leave them out (--on-damage skip, where a command has it)"
+                f"{store.path}: {damaged} found damaged, see above; restore it from a copy, convert the data "
+                "again, or leave it out (--on-damage skip)"
             )
         return 0
 
@@ -92,7 +92,7 @@ class Validate:
             f"{check.num_pictures} pictures{spare}"
         )
         if not check.findings:
-            console.print("nothing is wrong")
+            console.print("nothing is wrong" if check.num_episodes else "it holds no episode")
             return
         table = Table(box=SIMPLE)
         table.add_column("found", no_wrap=True)

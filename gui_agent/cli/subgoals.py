@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from gui_agent.cli.config import option
-from gui_agent.cli.folders import make_folder
+from gui_agent.cli.folders import make_folder, store_folder
 from gui_agent.errors import ConfigError
 from trajectories.convert import convert_to_store
+from trajectories.damage import OnDamage
 from trajectories.records import EpisodeRecord, Trajectory
 from trajectories.store import TrajectoryStore
 from trajectories.subgoals import SubgoalSource, recorded_subgoal, with_subgoals
@@ -30,14 +30,16 @@ class Subgoals:
         gui-agent data subgoals runs/android_control --subgoals data --output runs/with_subgoals
 
     Attributes:
-        data: trajectory store to read.
-        output: trajectory store to create or to append to.
+        data: trajectory store to read, or a folder that holds one.
+        output: trajectory store to create or to append to; episodes that it holds are left as they are.
         subgoals: where they come from: data, template, or data_else_template.
+        on_damage: raise stops at the first damaged episode; skip leaves it out and lists it.
     """
 
     data: Path = option(positional=True)
     output: Path
     subgoals: SubgoalSource = SubgoalSource.DATA_ELSE_TEMPLATE
+    on_damage: OnDamage = OnDamage.RAISE
 
     def __post_init__(self) -> None:
         if self.data.resolve() == self.output.resolve():
@@ -47,42 +49,53 @@ class Subgoals:
         """Write, and say how many steps have a subgoal.
 
         Raises:
-            DataError: the store is damaged, or `output` holds an episode of the same name.
+            ConfigError: there is no store.
+            DataError: the store is damaged (only with on_damage="raise").
         """
-        store = TrajectoryStore.open(self.data)
+        store = self._store()
         make_folder(self.output, "output")
-        target = TrajectoryStore.open_or_create(self.output, source={"subgoals_of": str(self.data)})
-        written: list[Trajectory] = []
-        convert_to_store(self._records(store, written), target)
-        count = _Count.of(written)
-        words = f"{count.named} of {count.steps} steps of {len(written)} trajectories"
-        print(f"{words} have a subgoal in {self.output}")
+        target = TrajectoryStore.open_or_create(self.output, source={"subgoals_of": str(store.path)})
+        count = _Count()
+        known = frozenset(target.episode_ids)
+        convert_to_store(self._records(store, known, count), target)
+        print(f"{count.named} of {count.steps} steps of {count.episodes} trajectories", end=" ")
+        print(f"have a subgoal in {self.output}")
+        if there := len(known.intersection(store.episode_ids)):
+            print(f"{there} trajectories are there already and were left as they are")
+        for damage in store.damage:
+            print(f"left out: {damage.message}")
         return 0
 
     def dry_run(self) -> int:
         """Count without writing."""
-        count = _Count.of(
-            with_subgoals(trajectory, self.subgoals) for trajectory in TrajectoryStore.open(self.data)
-        )
+        count = _Count()
+        for trajectory in self._store():
+            count.add(with_subgoals(trajectory, self.subgoals))
         print(f"would write {count.named} subgoals of {count.steps} steps")
         return 0
 
-    def _records(self, store: TrajectoryStore, written: list[Trajectory]) -> Iterator[EpisodeRecord]:
-        for episode_id in store.episode_ids:
-            record = store.record(episode_id)
-            trajectory = with_subgoals(record.trajectory, self.subgoals)
-            written.append(trajectory)
-            yield EpisodeRecord(trajectory=trajectory, screenshots=record.screenshots)
+    def _store(self) -> TrajectoryStore:
+        return TrajectoryStore.open(store_folder(self.data), on_damage=self.on_damage)
+
+    def _records(
+        self, store: TrajectoryStore, known: Collection[str], count: _Count
+    ) -> Iterator[EpisodeRecord]:
+        for record in store.records():
+            if record.trajectory.episode_id not in known:
+                trajectory = with_subgoals(record.trajectory, self.subgoals)
+                count.add(trajectory)
+                yield EpisodeRecord(trajectory=trajectory, screenshots=record.screenshots)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Count:
     """Steps, and those whose deed has a subgoal: what a planner asked for in vain does not count."""
 
-    named: int
-    steps: int
+    episodes: int = 0
+    steps: int = 0
+    named: int = 0
 
-    @classmethod
-    def of(cls, trajectories: Iterable[Trajectory]) -> Self:
-        steps = [step for trajectory in trajectories for step in trajectory.steps]
-        return cls(named=sum(recorded_subgoal(step) is not None for step in steps), steps=len(steps))
+    def add(self, trajectory: Trajectory) -> None:
+        self.episodes += 1
+        self.steps += len(trajectory.steps)
+        self.named += sum(recorded_subgoal(step) is not None for step in trajectory.steps)

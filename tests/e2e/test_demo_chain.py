@@ -88,7 +88,7 @@ def test_from_a_task_over_a_correction_to_the_viewer_and_to_training(
         assert EVIL in viewer.inner_text("header, nav, body")
         page.context.close()
 
-    stopped, finished = TrajectoryStore.open(store).trajectories()
+    stopped, finished = TrajectoryStore.open(store)
     assert (stopped.stop, stopped.outcome.verdict) == (StopReason.USER, Verdict.SUCCESS)
     assert "a person says" in stopped.outcome.detail
     assert (finished.stop, finished.outcome.verdict) == (StopReason.FINISHED, Verdict.SUCCESS)

@@ -18,6 +18,7 @@ from gui_agent.policy import (
     SampleKey,
     SamplingParams,
 )
+from trajectories.check import check_store
 from trajectories.collect import EpisodeLabels, collect_episodes, group_jobs
 from trajectories.convert_aitz import AitzOptions, convert_aitz_files
 from trajectories.records import EpisodeRecord
@@ -126,5 +127,5 @@ async def test_single_steps_have_the_experts_history(tmp_path: Path) -> None:
     # Every picture of every prompt goes into the store with its record.
     store = TrajectoryStore.create(tmp_path / "rollouts")
     store.append(records)
-    assert store.validate().ok
+    assert check_store(store).ok
     assert len(records[3].trajectory.steps[0].completions[0].image_sha256s) == 2

@@ -26,6 +26,7 @@ from gui_agent.device import StopReason, Verdict
 from gui_agent.errors import DataError, ReplayError
 from gui_agent.matching import get_matcher
 from gui_agent.observation import Box
+from trajectories.check import check_store
 from trajectories.convert import ImageFolder, ScreenSize
 from trajectories.convert_aitz import AitzOptions, convert_aitz_files
 from trajectories.convert_rows import ConversionReport
@@ -66,7 +67,7 @@ def test_real_training_rows(tmp_path: Path) -> None:
     assert json.loads(click.raw_action or "")["coordinate"] == [540.0, 389.8351648351648]
     # Nothing is made up: there are neither pictures nor sizes.
     assert (click.screenshot_sha256, click.width_px, click.height_px) == (None, None, None)
-    assert report.num_without_size == report.num_steps == store.validate().num_steps
+    assert report.num_without_size == report.num_steps == check_store(store).num_steps
     assert (first.outcome.verdict, first.stop, first.split) == (Verdict.SUCCESS, StopReason.FINISHED, "train")
     assert first.source["screenshots"][0] == "/datasets/AndroidControl/images/0_0.png"
     with pytest.raises(ReplayError, match="--images"):
@@ -300,7 +301,7 @@ async def test_a_real_aitz_episode_converts_and_replays(tmp_path: Path) -> None:
     assert isinstance(swipe, Swipe)
     assert swipe.finger_direction is Direction.UP
     assert [step.subgoal for step in episode.steps][:2] == ["press the home button", "scroll up"]
-    assert store.validate().ok
+    assert check_store(store).ok
     device = ReplayDevice(get_matcher("ui_s1"), patch_budget=0)
     (task,) = ReplaySource(store).tasks
     context = EpisodeContext(goal=task.goal, episode_id="replayed")

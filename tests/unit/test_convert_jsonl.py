@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gui_agent.observation import Box
 from trajectories.convert_jsonl import JsonlOptions, convert_jsonl_file, read_jsonl
 from trajectories.convert_rows import ConversionReport
 from trajectories.damage import OnDamage
-from trajectories.export_jsonl import FILE, carried
+from trajectories.export_jsonl import FILE, carried, export_jsonl
 from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 
@@ -227,6 +228,36 @@ def test_the_commands_there_and_back(folder: Path, capsys: pytest.CaptureFixture
     labelled = folder / "labelled"
     assert main(f"data convert jsonl {out / FILE} --output {labelled} --split eval".split()) == 0
     assert [each.split for each in TrajectoryStore.open(labelled)] == ["eval"]
+
+
+def test_what_json_has_no_word_for_is_not_exported(folder: Path) -> None:
+    store = TrajectoryStore.create(folder / "store")
+    (record,) = read(folder, episode())
+    endless = replace(record.trajectory, source={"score": float("inf")})
+    store.append(replace(record, trajectory=endless))
+    with pytest.raises(DataError, match=r"episode 'e1': Infinity is no number of JSON"):
+        export_jsonl(store, folder / "out")
+
+
+def test_pictures_travel_as_the_bytes_they_are(folder: Path) -> None:
+    names = []
+    for number, kind in enumerate(("PNG", "JPEG", "WEBP", "JPEG")):
+        names.append(f"{number}.{kind.lower()}")
+        Image.new("RGB", (100, 200), (40 * number, 90, 90)).save(folder / names[-1], kind)
+    steps = [step(screenshot=name) for name in names]
+    convert_jsonl_file(write(folder, episode("e", *steps)), folder / "store", JsonlOptions())
+    export_jsonl(TrajectoryStore.open(folder / "store"), folder / "out")
+    convert_jsonl_file(folder / "out" / FILE, folder / "back", JsonlOptions())
+    (record,) = TrajectoryStore.open(folder / "back").records()
+    shown = [record.screenshots[found.screenshot_sha256 or ""] for found in record.trajectory.steps]
+    assert [shot.data for shot in shown] == [(folder / name).read_bytes() for name in names]
+    assert [shot.media_type for shot in shown[:3]] == ["image/png", "image/jpeg", "image/webp"]
+
+
+def test_pictures_of_other_forms_are_refused(folder: Path) -> None:
+    Image.new("RGB", (100, 200)).save(folder / "a.bmp")
+    with pytest.raises(DataError, match=r"do not decode as a PNG, JPEG or WebP picture"):
+        read(folder, episode("e", step(screenshot="a.bmp")))
 
 
 def test_an_export_names_damage_or_leaves_it_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,7 +87,7 @@ def test_what_stands_in_steps_is_checked(tmp_path: Path, capsys: pytest.CaptureF
     said = capsys.readouterr()
     assert "point outside: 2, 1 shown (--limit 0 shows all)" in said.out
     assert "without size: 1; no damage" in said.out
-    assert "5 things are damaged" in said.err
+    assert "5 found damaged" in said.err
     assert main(["data", "validate", str(store.path), "--json"]) == 3
     report = json.loads(capsys.readouterr().out)
     assert (report["ok"], report["counts"]["point outside"], len(report["findings"])) == (False, 2, 7)
@@ -132,6 +132,25 @@ def test_files_and_pictures_are_checked(tmp_path: Path) -> None:
     assert main(["data", "validate", str(path)]) == 3
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file whose reading fails is Linux's")
+def test_a_picture_that_the_disk_does_not_give_is_named(tmp_path: Path) -> None:
+    store = TrajectoryStore.create(tmp_path / "store")
+    store.append([episode("a", step(0)), episode("b", step(0, shot=BLUE))])
+    file = store.screenshots.file(RED.sha256)
+    assert file is not None
+    file.unlink()
+    file.symlink_to("/proc/self/mem")
+    (finding,) = checked(store.path).findings
+    assert (finding.kind, finding.where) == (FindingKind.BROKEN_PICTURE, "episode 'a', step 0")
+    assert f"{file} cannot be read" in finding.message
+
+
+def test_an_episode_that_a_fault_kept_from_beginning_is_no_damage(tmp_path: Path) -> None:
+    store = TrajectoryStore.create(tmp_path / "store")
+    store.append(episode("a", stop=StopReason.USER, fault="the browser was gone"))
+    assert checked(store.path).ok
+
+
 def test_stats_count_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     failure = Outcome(verdict=Verdict.FAILURE)
     store = TrajectoryStore.create(tmp_path / "store")
@@ -167,4 +186,9 @@ def test_an_empty_store_has_no_distribution(tmp_path: Path, capsys: pytest.Captu
     assert Distribution.of([]) is None
     assert main(["data", "stats", str(tmp_path / "store")]) == 0
     assert "steps per episode  –" in capsys.readouterr().out
+    assert main(["data", "validate", str(tmp_path / "store")]) == 0
+    assert "0 pictures\nit holds no episode\n" in capsys.readouterr().out
+    assert main(["data", "export", str(tmp_path / "store"), "--output", str(tmp_path / "out")]) == 3
+    said = capsys.readouterr()
+    assert (said.out, "holds no episode" in said.err) == ("", True)
     assert main(["data", "validate", str(tmp_path / "nowhere")]) == 2

@@ -13,6 +13,7 @@ from PIL import Image
 
 from gui_agent.actions import ACTION_TYPES, Click, action_type_name
 from gui_agent.cli.main import main
+from trajectories.check import check_store
 from trajectories.json_episode import EPISODE_FIELDS, STEP_FIELDS
 from trajectories.store import TrajectoryStore
 
@@ -31,7 +32,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_the_example_can_be_trained_on(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert TrajectoryStore.open(store).validate().ok
+    assert check_store(TrajectoryStore.open(store)).ok
     line = f"train semi-online --data {store} --model M --on-damage raise --dry-run"
     assert main(line.split()) == 0
     assert "would train M on 1 trajectories" in capsys.readouterr().out

@@ -78,6 +78,7 @@ from trainers.recordings import read_recordings
 from trainers.rewards import SAMPLING_LIMIT
 from trainers.sft import expert_rows
 from trainers.sft_config import SFTConfig
+from trajectories.check import check_store
 from trajectories.preferences import REJECTED, preferences
 from trajectories.records import Trajectory
 from trajectories.replay import ReplayDevice
@@ -758,7 +759,7 @@ async def test_an_export_is_a_store_and_a_page(tmp_path: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         archive.extractall(tmp_path / "out")
     copy = TrajectoryStore.open(tmp_path / "out" / "trajectories")
-    assert copy.validate().ok
+    assert check_store(copy).ok
     assert copy.episode_ids == [trajectory.episode_id]
     assert "open the clock" in (tmp_path / "out" / "episodes.html").read_text(encoding="utf-8")
 

@@ -17,6 +17,7 @@ from gui_agent.device import Outcome, StopReason, Verdict
 from gui_agent.errors import DataError, SchemaVersionError
 from gui_agent.observation import Screenshot
 from gui_agent.policy import AgentRole, Completion, FinishReason
+from trajectories.check import check_store
 from trajectories.damage import OnDamage
 from trajectories.records import SCHEMA_VERSION, EpisodeRecord, Step, Trajectory
 from trajectories.rows import ADDED_COLUMNS
@@ -129,7 +130,7 @@ def test_truncation_keeps_the_first_episodes_and_appending_goes_on(tmp_path: Pat
     expected = [f"e{number}" for number in range(num_episodes)] + ["e4" if num_episodes < 5 else "e5"]
     assert again.episode_ids == expected
     assert [trajectory.episode_id for trajectory in again] == expected
-    assert again.validate().ok
+    assert check_store(again).ok
 
 
 def test_truncation_cuts_off_what_another_process_appended(tmp_path: Path) -> None:
@@ -182,17 +183,19 @@ def test_a_truncated_shard_names_itself_and_costs_nothing_else(tmp_path: Path, k
     filled(tmp_path, 2, 1, 2)
     shard = tmp_path / f"{kind}-00000001.parquet"
     shard.write_bytes(shard.read_bytes()[:-100])
-    with pytest.raises(DataError, match=rf"{kind}-00000001\.parquet: the shard is .*on_damage='skip'"):
+    with pytest.raises(DataError, match=rf"{kind}-00000001\.parquet: the shard is .*--on-damage skip"):
         list(TrajectoryStore.open(tmp_path))
     lenient = TrajectoryStore.open(tmp_path, on_damage=OnDamage.SKIP)
     assert [trajectory.episode_id for trajectory in lenient] == ["e0", "e1", "e3", "e4"]
     assert len(lenient.damage) == 1
     lenient.append(episode(9))
     assert [trajectory.episode_id for trajectory in lenient][-1] == "e9"
-    report = lenient.validate()
-    assert not report.ok
-    assert f"{kind}-00000001" in report.damage[0].message
-    assert report.num_episodes == 5
+    check = check_store(lenient)
+    assert (check.ok, check.num_episodes) == (False, 5)
+    assert check.findings[0].where == shard.name
+    assert (f"{len(lenient) - 5} episodes are lost with it" in check.findings[0].message) == (
+        kind != "episodes"
+    )
 
 
 def test_a_cell_that_cannot_be_read_names_file_row_and_column(tmp_path: Path) -> None:
@@ -229,9 +232,12 @@ def test_missing_and_damaged_screenshots_name_their_file(tmp_path: Path) -> None
     with pytest.raises(DataError, match="damaged: restore"):
         store.screenshot(damaged.stem)
     assert len(list(store)) == 1  # the words of the episode are still there
-    with pytest.raises(DataError, match=r"row 0.*missing"):
-        list(store.trajectories(check_screenshots=True))
-    messages = " ".join(damage.message for damage in store.validate().damage)
+    with pytest.raises(DataError, match=f"episode 'e0': .*{missing.stem}.*missing"):
+        list(store.records())
+    lenient = TrajectoryStore.open(tmp_path, on_damage=OnDamage.SKIP)
+    assert list(lenient.records()) == []
+    assert [damage.episode_id for damage in lenient.damage] == ["e0"]
+    messages = " ".join(finding.message for finding in check_store(store).findings)
     assert missing.stem in messages
     assert damaged.stem in messages
 
