@@ -73,7 +73,11 @@ class AitzOptions:
 
 
 def convert_aitz_files(
-    sources: Sequence[str | Path], target: str | Path, options: AitzOptions
+    sources: Sequence[str | Path],
+    target: str | Path,
+    options: AitzOptions,
+    *,
+    on_row: Callable[[], None] = lambda: None,
 ) -> ConversionReport:
     """Convert episode files and append them to the store at `target`, made if it is not there.
 
@@ -83,7 +87,7 @@ def convert_aitz_files(
     report = ConversionReport()
     provenance = {"dataset": "Android in the Zoo", "licence": LICENCE, "converter": CONVERTER}
     store = TrajectoryStore.open_or_create(target, source=provenance)
-    convert_to_store(read_aitz(sources, options, report, known=known_episodes(store)), store)
+    convert_to_store(read_aitz(sources, options, report, known=known_episodes(store), on_row=on_row), store)
     return report
 
 
@@ -93,6 +97,7 @@ def read_aitz(
     report: ConversionReport | None = None,
     *,
     known: Mapping[str, KnownEpisode] | None = None,
+    on_row: Callable[[], None] = lambda: None,
 ) -> Iterator[EpisodeRecord]:
     """Convert file by file; what became of every episode is counted into `report`.
 
@@ -107,7 +112,7 @@ def read_aitz(
         return _draft(file, options, lambda: given or folder_of(file.parent))
 
     rows = (SourceRow(file=str(file), line=1, draft=partial(draft, file)) for file in map(Path, sources))
-    return read_rows(rows, report, on_damage=options.on_damage, known=known or {})
+    return read_rows(rows, report, on_damage=options.on_damage, known=known or {}, on_row=on_row)
 
 
 def _draft(file: Path, options: AitzOptions, images: Callable[[], ImageFolder]) -> Draft:

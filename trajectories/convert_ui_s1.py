@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -111,7 +111,13 @@ class UiS1Options:
     on_damage: OnDamage = OnDamage.SKIP
 
 
-def convert_ui_s1_file(source: str | Path, target: str | Path, options: UiS1Options) -> ConversionReport:
+def convert_ui_s1_file(
+    source: str | Path,
+    target: str | Path,
+    options: UiS1Options,
+    *,
+    on_row: Callable[[], None] = lambda: None,
+) -> ConversionReport:
     """Convert a file of JSON lines and append it to the store at `target`, made if it is not there.
 
     Raises:
@@ -120,7 +126,7 @@ def convert_ui_s1_file(source: str | Path, target: str | Path, options: UiS1Opti
     report = ConversionReport()
     provenance = {"dataset": "UI-S1 AndroidControl", "licence": LICENCE, "converter": CONVERTER}
     store = TrajectoryStore.open_or_create(target, source=provenance)
-    convert_to_store(read_ui_s1(source, options, report, known=known_episodes(store)), store)
+    convert_to_store(read_ui_s1(source, options, report, known=known_episodes(store), on_row=on_row), store)
     return report
 
 
@@ -130,6 +136,7 @@ def read_ui_s1(
     report: ConversionReport | None = None,
     *,
     known: Mapping[str, KnownEpisode] | None = None,
+    on_row: Callable[[], None] = lambda: None,
 ) -> Iterator[EpisodeRecord]:
     """Convert row by row.
 
@@ -138,6 +145,7 @@ def read_ui_s1(
         options: how.
         report: what became of every row is counted into it.
         known: episodes that the store has; their rows are counted and left out.
+        on_row: called after each line.
 
     Raises:
         DataError: as `convert_ui_s1_file`.
@@ -152,7 +160,7 @@ def read_ui_s1(
             row = _Row(source.name, line, options, images, report, taken)
             yield SourceRow(file=str(source), line=line.number, draft=row.draft)
 
-    return read_rows(rows(), report, on_damage=options.on_damage, known=known or {})
+    return read_rows(rows(), report, on_damage=options.on_damage, known=known or {}, on_row=on_row)
 
 
 @dataclass(slots=True)

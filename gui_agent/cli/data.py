@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,11 +13,13 @@ from gui_agent.cli.config import option
 from gui_agent.cli.folders import make_folder
 from gui_agent.errors import ConfigError, DataError
 from trajectories.convert import ScreenSize
-from trajectories.convert_aitz import AitzOptions, convert_aitz_files
-from trajectories.convert_jsonl import JsonlOptions, convert_jsonl_file
-from trajectories.convert_rows import ConversionReport, count_rows
-from trajectories.convert_ui_s1 import UiS1Options, convert_ui_s1_file
+from trajectories.convert_aitz import AitzOptions, convert_aitz_files, read_aitz
+from trajectories.convert_jsonl import JsonlOptions, convert_jsonl_file, read_jsonl
+from trajectories.convert_rows import ConversionReport, KnownEpisode, count_rows, known_episodes
+from trajectories.convert_ui_s1 import UiS1Options, convert_ui_s1_file, read_ui_s1
 from trajectories.damage import OnDamage
+from trajectories.records import EpisodeRecord
+from trajectories.store import TrajectoryStore
 
 
 class Dataset(StrEnum):
@@ -33,7 +37,8 @@ class Convert:
     jsonl is the form to write your own recordings in: one JSON object per episode, docs/data.md has an
     example. ui-s1 is UI-S1's AndroidControl in JSON lines, training and evaluation dialect; aitz is Android
     in the Zoo, a file or a folder of episodes. Their own words for every action are kept verbatim beside the
-    canonical action. A conversion that was broken off goes on when it is called again.
+    canonical action. A conversion that was broken off goes on when it is called again. With --dry-run all
+    rows and pictures are read, and nothing is written.
 
     Examples:
         gui-agent data convert jsonl recordings/episodes.jsonl --output runs/mine
@@ -62,49 +67,99 @@ class Convert:
     split: str = ""
     on_damage: OnDamage = OnDamage.SKIP
 
+    def __post_init__(self) -> None:
+        if self.screen and self.dataset is not Dataset.UI_S1:
+            raise ConfigError(
+                f"{self.dataset} comes with its screenshots, which say the size of the screen: drop --screen"
+            )
+
     def run(self) -> int:
         """Convert and print what became of every row.
 
         Raises:
             DataError: nothing could be converted.
         """
-        if not self.source.exists():
-            raise DataError(f"source {self.source} does not exist; give the file or folder to convert")
+        sources = self._sources()
         make_folder(self.output, "output")
-        report = self._convert()
+        with self._rows_shown(sources) as on_row:
+            report = self._convert(sources, on_row)
+        return self._said(report)
+
+    def dry_run(self) -> int:
+        """Read everything, pictures too, and print what would become of every row."""
+        sources, report = self._sources(), ConversionReport()
+        is_store = (self.output / "meta.json").exists()
+        known = known_episodes(TrajectoryStore.open(self.output)) if is_store else {}
+        with self._rows_shown(sources) as on_row:
+            for _ in self._read(sources, report, known, on_row):
+                pass
+        print(f"nothing is written to {self.output}; without --dry-run this would be:")
+        return self._said(report)
+
+    @contextmanager
+    def _rows_shown(self, sources: Sequence[Path]) -> Iterator[Callable[[], None]]:
+        """A bar over what is read; what is yielded is to be called after each row."""
+        total = len(sources) if self.dataset is Dataset.AITZ else count_rows(self.source)
+        with progress_bar() as bar:
+            task = bar.add_task("rows", total=total)
+            yield lambda: bar.advance(task)
+
+    def _said(self, report: ConversionReport) -> int:
         print(report)
         if not report.num_episodes and not report.num_already_there:
-            raise DataError(
-                f"{self.source}: no row could be converted; the reasons are listed above, and if there are "
-                "none the source has no rows"
-            )
+            why = "the reasons are listed above" if report.num_rows else "it has no rows"
+            raise DataError(f"{self.source}: no row could be converted; {why}")
         return 0
+
+    def _sources(self) -> list[Path]:
+        if not self.source.exists():
+            raise DataError(f"source {self.source} does not exist; give the file or folder to convert")
+        if not self.source.is_dir():
+            return [self.source]
+        if self.dataset is not Dataset.AITZ:
+            raise DataError(f"source {self.source} is a folder; give the file of JSON lines in it")
+        return sorted(self.source.rglob("*.json"))
+
+    def _convert(self, sources: Sequence[Path], on_row: Callable[[], None]) -> ConversionReport:
+        match self.dataset:
+            case Dataset.UI_S1:
+                return convert_ui_s1_file(self.source, self.output, self._ui_s1(), on_row=on_row)
+            case Dataset.AITZ:
+                return convert_aitz_files(sources, self.output, self._aitz(), on_row=on_row)
+            case Dataset.JSONL:
+                return convert_jsonl_file(self.source, self.output, self._jsonl(), on_row=on_row)
+
+    def _read(
+        self,
+        sources: Sequence[Path],
+        report: ConversionReport,
+        known: Mapping[str, KnownEpisode],
+        on_row: Callable[[], None],
+    ) -> Iterator[EpisodeRecord]:
+        match self.dataset:
+            case Dataset.UI_S1:
+                return read_ui_s1(self.source, self._ui_s1(), report, known=known, on_row=on_row)
+            case Dataset.AITZ:
+                return read_aitz(sources, self._aitz(), report, known=known, on_row=on_row)
+            case Dataset.JSONL:
+                return read_jsonl(self.source, self._jsonl(), report, known=known, on_row=on_row)
+
+    def _ui_s1(self) -> UiS1Options:
+        return UiS1Options(
+            images=self.images,
+            screen=self._screen_size(),
+            split=self.split or None,
+            on_damage=self.on_damage,
+        )
+
+    def _aitz(self) -> AitzOptions:
+        return AitzOptions(images=self.images, split=self.split or "train", on_damage=self.on_damage)
+
+    def _jsonl(self) -> JsonlOptions:
+        return JsonlOptions(images=self.images, split=self.split or None, on_damage=self.on_damage)
 
     def _screen_size(self) -> ScreenSize | None:
         try:
             return ScreenSize.parse(self.screen) if self.screen else None
         except DataError as error:
             raise ConfigError(f"--screen: {error}") from error
-
-    def _convert(self) -> ConversionReport:
-        if self.dataset is Dataset.UI_S1:
-            screen = self._screen_size()
-            ui_s1 = UiS1Options(
-                images=self.images, screen=screen, split=self.split or None, on_damage=self.on_damage
-            )
-            return convert_ui_s1_file(self.source, self.output, ui_s1)
-        if self.screen:
-            raise ConfigError(
-                f"{self.dataset} comes with its screenshots, which say the size of the screen: drop --screen"
-            )
-        if self.dataset is Dataset.JSONL:
-            return self._convert_jsonl()
-        sources = sorted(self.source.rglob("*.json")) if self.source.is_dir() else [self.source]
-        aitz = AitzOptions(images=self.images, split=self.split or "train", on_damage=self.on_damage)
-        return convert_aitz_files(sources, self.output, aitz)
-
-    def _convert_jsonl(self) -> ConversionReport:
-        jsonl = JsonlOptions(images=self.images, split=self.split or None, on_damage=self.on_damage)
-        with progress_bar() as bar:
-            task = bar.add_task("episodes", total=count_rows(self.source))
-            return convert_jsonl_file(self.source, self.output, jsonl, on_row=lambda: bar.advance(task))

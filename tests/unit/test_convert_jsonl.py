@@ -230,6 +230,27 @@ def test_the_commands_there_and_back(folder: Path, capsys: pytest.CaptureFixture
     assert [each.split for each in TrajectoryStore.open(labelled)] == ["eval"]
 
 
+def test_a_dry_run_reads_everything_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = episode("e2", step(screenshot="cut.png"))
+    file, store = write(folder, episode("e1"), bad), folder / "store"
+    line = f"data convert jsonl {file} --output {store} --dry-run".split()
+    assert main(line) == 0
+    said = capsys.readouterr().out
+    assert f"nothing is written to {store}" in said
+    assert "1 of 2 rows converted" in said
+    assert f"left out: {file}:2: steps[0].screenshot" in said
+    assert not store.exists()
+    assert main([*line, "--on-damage", "raise"]) == 3
+    assert main(line[:-1]) == 0
+    assert main(line) == 0
+    assert "1 rows are in the store already" in capsys.readouterr().out
+    folder_line = f"data convert jsonl {folder} --output {store}".split()
+    assert main(folder_line) == 3
+    assert "is a folder; give the file" in capsys.readouterr().err
+
+
 def test_what_json_has_no_word_for_is_not_exported(folder: Path) -> None:
     store = TrajectoryStore.create(folder / "store")
     (record,) = read(folder, episode())
