@@ -77,8 +77,12 @@ class ImageFolder:
         return None if file is None else read_picture(file)
 
 
-def read_picture(file: Path) -> Screenshot:
+def read_picture(file: Path, *, remedy: str = "check its permissions") -> Screenshot:
     """A picture, decoded to its last row.
+
+    Args:
+        file: where it is.
+        remedy: what to do if it cannot be read, for the message.
 
     Raises:
         DataError: the file cannot be read.
@@ -88,7 +92,7 @@ def read_picture(file: Path) -> Screenshot:
         data = file.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a character that no path can have
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{file} cannot be read ({reason}); check the path and its permissions") from error
+        raise DataError(f"{file} cannot be read ({reason}); {remedy}") from error
     return Screenshot.from_bytes(data, origin=str(file))
 
 

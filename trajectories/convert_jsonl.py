@@ -30,6 +30,7 @@ from trajectories.records import EpisodeRecord
 from trajectories.store import TrajectoryStore
 
 CONVERTER: Final = "convert_jsonl@1"
+_PATHS: Final = "expected a path relative to the file, or to --images"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ def picture_reader(folder: Path) -> Pictures:
 
     def picture(name: str) -> Screenshot:
         if name not in read:
-            read[name] = read_picture(folder / name)
+            read[name] = read_picture(folder / name, remedy=_PATHS)
         return read[name]
 
     return picture

@@ -20,6 +20,7 @@ from gui_agent.errors import DataError
 from trajectories.damage import OnDamage
 from trajectories.json_fields import shown
 from trajectories.records import EpisodeRecord
+from trajectories.rows import Row
 from trajectories.store import TrajectoryStore
 
 
@@ -146,13 +147,27 @@ class KnownEpisode:
 
 
 def known_episodes(store: TrajectoryStore) -> dict[str, KnownEpisode]:
-    """What the store holds, by name."""
-    known: dict[str, KnownEpisode] = {}
-    for row in store.episode_rows("episode_id", "goal", "num_steps", "source"):
+    """What the store holds, by name.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    return {
+        row["episode_id"]: KnownEpisode(goal=row["goal"], num_steps=row["num_steps"], sha256=_row_sha256(row))
+        for row in store.episode_rows("episode_id", "goal", "num_steps", "source")
+    }
+
+
+def _row_sha256(row: Row) -> str | None:
+    try:
         source = json.loads(row["source"])
-        sha256 = source.get("row_sha256", source.get("file_sha256"))
-        known[row["episode_id"]] = KnownEpisode(goal=row["goal"], num_steps=row["num_steps"], sha256=sha256)
-    return known
+    except ValueError as error:
+        raise DataError(
+            f"episode {row['episode_id']!r} of the store: column 'source' cannot be read ({error}); "
+            "gui-agent data validate lists what is damaged"
+        ) from error
+    sha256 = source.get("row_sha256", source.get("file_sha256"))
+    return sha256 if isinstance(sha256, str) else None
 
 
 def read_rows(

@@ -70,6 +70,7 @@ class TrajectoryStore:
         self.screenshots = ScreenshotFolder(path / "screenshots")
         self.damage: list[Damage] = []
         self.num_torn_files = 0
+        self._has_cleaned = False
         self._on_damage = on_damage
         self._shards: list[_Shard] = []
         self._place: dict[str, int] = {}
@@ -330,7 +331,9 @@ class TrajectoryStore:
     def _remove_torn(self, listing: ShardListing) -> None:
         for file in listing.torn:
             file.unlink(missing_ok=True)
-        self.screenshots.remove_torn()
+        if not self._has_cleaned:  # lists every picture, which would make many appends slow
+            self.screenshots.remove_torn()
+            self._has_cleaned = True
         self.num_torn_files = 0
 
     def _cut(self, num_episodes: int) -> None:

@@ -108,6 +108,8 @@ WRONG: list[tuple[Any, str]] = [
     (episode("e", step(bbox=[1, 2, 3, 4])), "steps[0].bbox is no field of the format; did you mean 'boxes'"),
     (episode("e", {"action": CLICK}), "steps[0].screenshot is not there; expected the path of a picture"),
     (episode("e", step(screenshot="b.png")), 'steps[0].screenshot is "b.png"'),
+    (episode("e", step(screenshot="b.png")), "expected a path relative to the file, or to --images"),
+    (episode("e", step(screenshot="b\0.png")), "expected a path relative to the file"),
     (episode("e", step(screenshot="cut.png")), "do not decode"),
     (episode("e", step(screen=[3, 4])), "steps[0].screen is [3, 4]; expected [100, 200], the size of"),
     (episode("e", step(action=None)), "steps[0].action is null; expected an action, or an `error`"),

@@ -277,6 +277,17 @@ def test_a_store_whose_making_was_killed_can_be_made(tmp_path: Path) -> None:
     assert len(TrajectoryStore.open_or_create(tmp_path)) == 1
 
 
+def test_half_a_picture_is_removed_once_by_whoever_appends(tmp_path: Path) -> None:
+    store = filled(tmp_path, 1)
+    torn = tmp_path / "screenshots" / "ab" / "abcd.png.tmp"
+    torn.parent.mkdir(exist_ok=True)
+    torn.touch()
+    store.append(episode(1))
+    assert torn.exists()  # looking for it at every append would list all pictures each time
+    TrajectoryStore.open(tmp_path).append(episode(2))
+    assert not torn.exists()
+
+
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no meta\.json"):
         TrajectoryStore.open(tmp_path)
