@@ -1,7 +1,7 @@
 """What is wrong with a store, or keeps its recordings from being replayed.
 
-`TrajectoryStore.validate` reads the files; this looks at what stands in them, too: pictures are decoded
-to the last row, and every step is held to what a replay needs of it.
+All files are read, pictures are decoded to the last row, and every step is held to what a replay needs of
+it.
 """
 
 from __future__ import annotations

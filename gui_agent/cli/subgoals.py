@@ -41,15 +41,11 @@ class Subgoals:
     subgoals: SubgoalSource = SubgoalSource.DATA_ELSE_TEMPLATE
     on_damage: OnDamage = OnDamage.RAISE
 
-    def __post_init__(self) -> None:
-        if self.data.resolve() == self.output.resolve():
-            raise ConfigError(f"output is the store that is read, {self.data}; choose another folder")
-
     def run(self) -> int:
         """Write, and say how many steps have a subgoal.
 
         Raises:
-            ConfigError: there is no store.
+            ConfigError: there is no store, or it is the output.
             DataError: the store is damaged (only with on_damage="raise").
         """
         store = self._store()
@@ -75,7 +71,10 @@ class Subgoals:
         return 0
 
     def _store(self) -> TrajectoryStore:
-        return TrajectoryStore.open(store_folder(self.data), on_damage=self.on_damage)
+        folder = store_folder(self.data)
+        if folder.resolve() == self.output.resolve():
+            raise ConfigError(f"output is the store that is read, {folder}; choose another folder")
+        return TrajectoryStore.open(folder, on_damage=self.on_damage)
 
     def _records(
         self, store: TrajectoryStore, known: Collection[str], count: _Count

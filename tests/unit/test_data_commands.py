@@ -70,6 +70,13 @@ def test_subgoals_go_on_where_they_were_broken_off(
     assert TrajectoryStore.open(tmp_path / "named").episode_ids == ["e0", "e1", "e2"]
 
 
+def test_subgoals_are_not_written_into_the_store_that_is_read(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(f"data subgoals {run_folder} --output {run_folder / 'trajectories'}".split()) == 2
+    assert "output is the store that is read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["subgoals", "preferences"])
 def test_what_is_damaged_is_named_or_left_out(
     command: str, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
