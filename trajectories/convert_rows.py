@@ -228,7 +228,7 @@ def numbered_lines(path: Path) -> Iterator[NumberedLine]:
                 if text.strip():
                     yield NumberedLine(number=number, text=text.strip())
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check the path") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); give a file of JSON lines") from error
 
 
 def count_rows(source: Path) -> int:

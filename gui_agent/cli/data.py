@@ -68,6 +68,7 @@ class Convert:
     on_damage: OnDamage = OnDamage.SKIP
 
     def __post_init__(self) -> None:
+        self._screen_size()
         if self.screen and self.dataset is not Dataset.UI_S1:
             raise ConfigError(
                 f"{self.dataset} comes with its screenshots, which say the size of the screen: drop --screen"
@@ -114,11 +115,7 @@ class Convert:
     def _sources(self) -> list[Path]:
         if not self.source.exists():
             raise DataError(f"source {self.source} does not exist; give the file or folder to convert")
-        if not self.source.is_dir():
-            return [self.source]
-        if self.dataset is not Dataset.AITZ:
-            raise DataError(f"source {self.source} is a folder; give the file of JSON lines in it")
-        return sorted(self.source.rglob("*.json"))
+        return sorted(self.source.rglob("*.json")) if self.source.is_dir() else [self.source]
 
     def _convert(self, sources: Sequence[Path], on_row: Callable[[], None]) -> ConversionReport:
         match self.dataset:

@@ -250,7 +250,7 @@ def test_a_dry_run_reads_everything_and_writes_nothing(
     assert "1 rows are in the store already" in capsys.readouterr().out
     folder_line = f"data convert jsonl {folder} --output {store}".split()
     assert main(folder_line) == 3
-    assert "is a folder; give the file" in capsys.readouterr().err
+    assert "cannot be read (Is a directory); give a file of JSON lines" in capsys.readouterr().err
 
 
 def test_what_json_has_no_word_for_is_not_exported(folder: Path) -> None:
