@@ -23,7 +23,7 @@ class FindingKind(StrEnum):
     """What can be found."""
 
     UNREADABLE = "unreadable"
-    """A file, or an episode in it, that is truncated or holds what is no value of its column."""
+    """A file, or an episode in it, that is truncated, changed, or holds what is no value of its column."""
     NEWER_SCHEMA = "newer schema"
     """Written by a newer program."""
     MISSING_PICTURE = "missing picture"

@@ -161,13 +161,13 @@ def known_episodes(store: TrajectoryStore) -> dict[str, KnownEpisode]:
 def _row_sha256(row: Row) -> str | None:
     try:
         source = json.loads(row["source"])
-    except ValueError as error:
+        sha256: str | None = source.get("row_sha256", source.get("file_sha256"))
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(
             f"episode {row['episode_id']!r} of the store: column 'source' cannot be read ({error}); "
             "gui-agent data validate lists what is damaged"
         ) from error
-    sha256 = source.get("row_sha256", source.get("file_sha256"))
-    return sha256 if isinstance(sha256, str) else None
+    return sha256
 
 
 def read_rows(

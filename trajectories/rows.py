@@ -9,7 +9,7 @@ table can be read with any Parquet reader; nothing here is needed to make sense 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,6 +107,12 @@ ADDED_COLUMNS: Final = frozenset(
     {"candidate", "branch", "sample", "subgoal", "action", "format_ok", "measured"}
 )
 """Columns of `completions` since schema 2: older shards are without them, and hold no candidate."""
+_MAY_BE_EMPTY: Final = {
+    "progress", "fault", "final_screenshot_sha256", "screenshot_sha256", "width_px", "height_px", "requested",
+    "executed", "error", "expected", "match_type", "match_exact", "match_reason", "thought",
+    "subgoal", "state_key_before", "state_key_after", "foreground_app", "elements", "raw_action",
+}  # fmt: skip
+"""Columns of `episodes` and `steps` that hold nothing where there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +150,10 @@ def rows_to_trajectory(rows: TrajectoryRows) -> Trajectory:
         DataError: a value cannot be read, or steps are missing; the message names the column.
     """
     row = rows.episode
+    for each in (row, *rows.steps):
+        _check_filled(each, _MAY_BE_EMPTY)
+    for each in rows.completions:
+        _check_filled(each, ADDED_COLUMNS)
     if row["schema_version"] > SCHEMA_VERSION:
         raise SchemaVersionError(
             f"episode {row['episode_id']!r} was written with schema {row['schema_version']}, this program "
@@ -174,7 +184,7 @@ def rows_to_trajectory(rows: TrajectoryRows) -> Trajectory:
         policy=row["policy"],
         split=row["split"],
         device=row["device"],
-        source=_read(row, "source", json.loads),
+        source=_read(row, "source", _object),
         fault=row["fault"],
         wall_s=row["wall_s"],
         final_screenshot_sha256=row["final_screenshot_sha256"],
@@ -245,17 +255,17 @@ def _step(row: Row, completions: Sequence[Row]) -> Step:
         match_ = MatchResult(
             type_match=row["match_type"], exact_match=row["match_exact"], reason=row["match_reason"]
         )
-    elements = _optional(row, "elements", json.loads)
+    elements = _optional(row, "elements", _objects)
     return Step(
         index=row["index"],
         screenshot_sha256=row["screenshot_sha256"],
         width_px=row["width_px"],
         height_px=row["height_px"],
-        requested=_optional(row, "requested", lambda text: request_from_dict(json.loads(text))),
-        executed=_optional(row, "executed", lambda text: action_from_dict(json.loads(text))),
+        requested=_optional(row, "requested", lambda text: request_from_dict(_object(text))),
+        executed=_optional(row, "executed", lambda text: action_from_dict(_object(text))),
         source=_read(row, "source", ActionSource),
         error=row["error"],
-        expected=_optional(row, "expected", lambda text: expert_from_dict(json.loads(text))),
+        expected=_optional(row, "expected", lambda text: expert_from_dict(_object(text))),
         match=match_,
         thought=row["thought"],
         subgoal=row["subgoal"],
@@ -266,7 +276,7 @@ def _step(row: Row, completions: Sequence[Row]) -> Step:
         state_key_before=row["state_key_before"],
         state_key_after=row["state_key_after"],
         foreground_app=row["foreground_app"],
-        elements=None if elements is None else tuple(elements),
+        elements=elements,
         raw_action=row["raw_action"],
         timings=StepTimings(observe_s=row["observe_s"], decide_s=row["decide_s"], execute_s=row["execute_s"]),
     )
@@ -310,9 +320,9 @@ def _candidate(row: Row) -> Candidate:
         branch=row["branch"],
         sample=row["sample"],
         subgoal=row["subgoal"],
-        action=_optional(row, "action", lambda text: request_from_dict(json.loads(text))),
+        action=_optional(row, "action", lambda text: request_from_dict(_object(text))),
         format_ok=row["format_ok"],
-        measured=_read(row, "measured", json.loads),
+        measured=_read(row, "measured", _object),
     )
 
 
@@ -374,14 +384,36 @@ def _optional(row: Row, column: str, read: Callable[[str], Any]) -> Any:
     return None if row[column] is None else _read(row, column, read)
 
 
+def _object(text: str) -> Row:
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("expected a JSON object")
+    return data
+
+
+def _objects(text: str) -> tuple[Row, ...]:
+    data = json.loads(text)
+    if not (isinstance(data, list) and all(isinstance(item, dict) for item in data)):
+        raise ValueError("expected a list of JSON objects")
+    return tuple(data)
+
+
+def _check_filled(row: Row, may_be_empty: Collection[str]) -> None:
+    for column, value in row.items():
+        if value is None and column not in may_be_empty:
+            raise DataError(f"{_where(row)}: column {column!r} is empty; expected a value")
+
+
 def _read(row: Row, column: str, read: Callable[[str], Any]) -> Any:
     """Decode one cell; a cell that cannot be read names itself."""
     try:
         return read(row[column])
     except (ValueError, TypeError, KeyError) as error:
-        index = row.get("index", row.get("step"))
-        where = "" if index is None else f", step {index}"
         raise DataError(
-            f"episode {row['episode_id']!r}{where}: column {column!r} holds {row[column]!r}, "
-            f"which cannot be read ({error})"
+            f"{_where(row)}: column {column!r} holds {row[column]!r}, which cannot be read ({error})"
         ) from error
+
+
+def _where(row: Row) -> str:
+    index = row.get("index", row.get("step"))
+    return f"episode {row['episode_id']!r}" + ("" if index is None else f", step {index}")

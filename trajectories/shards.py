@@ -64,14 +64,18 @@ def read_shard(file: Path, columns: Sequence[str] | None = None) -> Any:
     try:
         # Not read_table, which spends several times as long on looking for a data set; no threads for a few
         # columns, and no buffering ahead of a local file: handing over costs more than it saves.
-        with pq.ParquetFile(file, pre_buffer=False) as shard:
+        with pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True) as shard:
             wanted = None if columns is None else list(columns)
             table = shard.read(columns=wanted, use_threads=wanted is None)
-        schema = SCHEMAS[file.name.partition("-")[0]]
-        if missing := sorted(set(columns or schema.names) - set(table.column_names) - ADDED_COLUMNS):
+            there = set(shard.schema_arrow.names)
+        kind = file.name.partition("-")[0]
+        is_older = kind == "completions" and not there & ADDED_COLUMNS
+        expected = set(columns or SCHEMAS[kind].names) - (ADDED_COLUMNS if is_older else set())
+        if missing := sorted(expected - there):
             raise pa.ArrowInvalid(f"the columns {', '.join(missing)} are missing")
+        table.validate(full=True)  # a damaged text would end whatever makes a string of it
         return table
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(
             f"{file}: the shard is missing, truncated or damaged ({str(error).splitlines()[0]}); restore "
             "it from a copy, or leave out what it holds (--on-damage skip)"
@@ -89,7 +93,7 @@ def encode_rows(rows: Sequence[Row], schema: Any) -> bytes:
 def encode_table(table: Any) -> bytes:
     """A table as a Parquet file."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 

@@ -353,7 +353,7 @@ class TrajectoryStore:
 
     def _shard(self, number: int) -> _Shard:
         table = self._table("episodes", number, columns=["episode_id", "schema_version"])
-        newest = max(table["schema_version"].to_pylist(), default=0)
+        newest = pc.max(table["schema_version"]).as_py() or 0
         if newest > SCHEMA_VERSION:
             raise too_new(self.path / shard_name("episodes", number), newest)
         return _Shard(number=number, episode_ids=tuple(table["episode_id"].to_pylist()))

@@ -212,6 +212,57 @@ def test_a_cell_that_cannot_be_read_names_file_row_and_column(tmp_path: Path) ->
     assert (lenient.damage[0].row, lenient.damage[0].episode_id) == (1, "e1")
 
 
+@pytest.mark.parametrize(
+    ("kind", "column", "value"),
+    [
+        ("episodes", "goal", None),
+        ("episodes", "schema_version", None),
+        ("episodes", "source", "[]"),
+        ("steps", "requested", "3"),
+        ("steps", "elements", '["button"]'),
+        ("steps", "format_ok", None),
+        ("completions", "token_ids", None),
+    ],
+)
+def test_a_cell_of_another_kind_costs_its_episode_alone(
+    tmp_path: Path, kind: str, column: str, value: str | None
+) -> None:
+    filled(tmp_path, 2)
+    file = tmp_path / f"{kind}-00000000.parquet"
+    table = pq.read_table(file)
+    rows = table.to_pylist()
+    rows[-1][column] = value
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
+    with pytest.raises(DataError, match=f"episode 'e1'.*column '{column}'"):
+        list(TrajectoryStore.open(tmp_path))
+    assert [each.episode_id for each in TrajectoryStore.open(tmp_path, on_damage=OnDamage.SKIP)] == ["e0"]
+
+
+@pytest.mark.parametrize("kind", ["episodes", "steps", "completions"])
+def test_no_changed_byte_of_the_data_goes_unnoticed(tmp_path: Path, kind: str) -> None:
+    filled(tmp_path / "s", 1)
+    expected = list(TrajectoryStore.open(tmp_path / "s"))
+    file = tmp_path / "s" / f"{kind}-00000000.parquet"
+    whole = file.read_bytes()
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    for at in range(4, len(whole) - footer, 37):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x20]) + whole[at + 1 :])
+        try:
+            found = list(TrajectoryStore.open(tmp_path / "s"))
+        except DataError:
+            continue
+        assert found == expected, at  # a byte that means nothing
+
+
+@pytest.mark.parametrize(("kind", "column"), [("steps", "subgoal"), ("completions", "branch")])
+def test_a_column_that_is_missing_is_noticed(tmp_path: Path, kind: str, column: str) -> None:
+    filled(tmp_path, 1)
+    file = tmp_path / f"{kind}-00000000.parquet"
+    pq.write_table(pq.read_table(file).drop_columns([column]), file)
+    with pytest.raises(DataError, match=f"the columns {column} are missing"):
+        list(TrajectoryStore.open(tmp_path))
+
+
 def test_missing_steps_are_noticed(tmp_path: Path) -> None:
     filled(tmp_path, 2)
     file = tmp_path / "steps-00000000.parquet"
