@@ -11,20 +11,22 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from devices.registry import resolve_suite
-from gui_agent.cli.agents import AgentOptions
+from gui_agent.cli.config import load_command
 from gui_agent.cli.demo import Demo
 from gui_agent.demo.commands import Run
 from gui_agent.demo.events import EpisodeEvent
 
 
 async def measure(
-    suite: str, templates: Sequence[str], seed: int, agent: AgentOptions, store: Path
+    suite: str, templates: Sequence[str], seed: int, agent: Mapping[str, object], store: Path
 ) -> list[EpisodeEvent]:
-    demo = Demo(task=f"{suite}:{templates[0]}:{seed}", agent=agent, store=store, preview_s=0.0)
+    settings = {"task": f"{suite}:{templates[0]}:{seed}", "store": str(store), "preview_s": 0.0, **agent}
+    demo = load_command("demo", overrides=settings)
+    assert isinstance(demo, Demo)
     async with demo.opened() as session:
         session.desk.attended = False
         for template in templates:
@@ -45,13 +47,12 @@ def main() -> None:
     parser.add_argument("--suite", default="phone/quickstart")
     parser.add_argument("--templates", nargs="*", help="all by default")
     parser.add_argument("--seed", type=int, default=1_000_020)
-    parser.add_argument("--model", default="")
-    parser.add_argument("--format", default="ui_s1")
-    parser.add_argument("--max-completion-length", type=int, default=512)
+    parser.add_argument("--model")
+    parser.add_argument("--format", help="that of the model's training by default")
+    parser.add_argument("--max-completion-length", type=int)
     given = parser.parse_args()
-    agent = AgentOptions(
-        model=given.model, format=given.format, max_completion_length=given.max_completion_length
-    )
+    names = ("model", "format", "max_completion_length")
+    agent = {f"agent.{name}": value for name in names if (value := getattr(given, name)) is not None}
     templates = given.templates or resolve_suite(given.suite).templates
     with tempfile.TemporaryDirectory() as folder:
         episodes = asyncio.run(measure(given.suite, templates, given.seed, agent, Path(folder)))

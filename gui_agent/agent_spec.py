@@ -80,9 +80,14 @@ class AgentSpec:
                 "--agent hierarchical, or choose what a flat agent remembers by its format's options"
             )
 
+    @property
+    def planner_dialect(self) -> str:
+        """Name of the planner format, also where `planner_format` leaves it open."""
+        return self.planner_format or default_planner_format(self.format)
+
     def get_planner_format(self) -> PlannerFormat:
-        """The planner's dialect."""
-        return get_planner_format(self.planner_format or default_planner_format(self.format))
+        """The planner format."""
+        return get_planner_format(self.planner_dialect)
 
     def agent_for(self, policy: Policy, *, planner: Policy | None = None) -> AgentFor:
         """A function that makes one agent for each episode.

@@ -14,7 +14,6 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +29,7 @@ from gui_agent.policies.weight_files import WeightFile, weight_files, what_chang
 from gui_agent.policy import AgentRole
 from trainers.batching import MiniBatch, plan_mini_batches, token_budget
 from trainers.choices import OldLogprobs
-from trainers.config import LearnerConfig, config_to_dict
+from trainers.config import LearnerConfig
 from trainers.forward import TokenLogprobs, token_logprobs
 from trainers.metrics import Metrics, Stopwatch
 from trainers.objectives import ObjectiveFn, TokenTargets, negative_log_likelihood, policy_gradient
@@ -39,6 +38,7 @@ from trainers.processes import build_accelerator
 from trainers.reference import starting_weights
 from trainers.rl_config import RLConfig
 from trainers.rows import Row
+from trainers.sft_config import SFTConfig
 from trainers.token_sums import TokenSums
 from trainers.weights import MODEL_FOLDER, export_weights, load_weights, save_weights
 
@@ -212,8 +212,13 @@ class Learner:
             )
 
     def _write_settings(self, folder: Path) -> None:
-        said = ModelSettings.of_training(config_to_dict(self.config))
-        replace(said, image_max_pixels=self.model.images.budget.max_pixels).write(folder)
+        assert isinstance(self.config, RLConfig | SFTConfig)
+        said = ModelSettings.of_trained(
+            self.config.agent_spec,
+            max_completion_length=getattr(self.config, "max_completion_length", None),  # RL's
+            image_max_pixels=self.model.images.budget.max_pixels,
+        )
+        said.write(folder)
 
     def _share(self, mini_batch: MiniBatch) -> tuple[tuple[Row, ...], ...]:
         return mini_batch.share(self.accelerator.process_index, self.accelerator.num_processes)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from gui_agent.agent_spec import AgentFor, AgentKind, AgentSpec
-from gui_agent.cli.model_check import check_model, warn_of_another_format
+from gui_agent.cli.model_defaults import warn_of_other_ways
 from gui_agent.device import DeviceFactory
 from gui_agent.errors import ConfigError
 from gui_agent.policies.batcher import LockStep
@@ -89,22 +89,26 @@ class AgentOptions:
         """Check what can be checked without loading anything.
 
         Raises:
-            ConfigError: no model is named or where one is named, or a format is not known.
+            ConfigError: no model is named, or none is where one is named, or a format is not known.
         """
+        if not self.model and self.endpoint:
+            raise ConfigError("no model: give the name that the endpoint knows with --model")
         if not self.model:
-            raise ConfigError("no model: give --agent.model with a folder, a hub name or a served name")
+            raise ConfigError(
+                "no model: name one with --model (a folder, a hub name, or with --endpoint a served name); "
+                "gui-agent pipeline --recipe quickstart makes one, which run and demo then take by themselves"
+            )
         self.spec.check()
         if self.kind is AgentKind.FLAT and not self.endpoint and RoleFolder.read(self.model):
             raise ConfigError(
                 f"{self.model} holds the adapters of a planner and an actor, of which a flat agent would use "
                 "one; say --agent hierarchical"
             )
-        if not self.endpoint:
-            check_model(self.model)
-            warn_of_another_format(self.model, self.format)
-        planner = self.planner_source  # a name that is none is told here
-        if planner is not None and not planner.endpoint:
-            check_model(planner.model)
+        sources = (self.source, self.planner_source or self.source)
+        for source in sources:
+            source.check()
+        acts, plans = ("" if source.endpoint else source.model for source in sources)
+        warn_of_other_ways(self.spec, actor=acts, planner=plans)
 
     def placed(self) -> AgentOptions:
         """The same options, with the device and dtype that a local model gets on this computer.

@@ -146,6 +146,7 @@ def planned_commands(
             name,
             recipe=recipe,
             overrides=_STAND_INS[name] | dict(own.get(name) or {}),
+            asks_models=False,
         )
         for name in names
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gui_agent.cli.commands import COMMANDS, Command, command_class
+from gui_agent.cli.model_defaults import with_model_defaults
 from gui_agent.cli.recipes import Setting, Settings, dump_yaml, load_recipe
 from gui_agent.cli.schema import (
     REQUIRED,
@@ -44,7 +45,11 @@ def option(
 
 
 def load_command(
-    name: str, *, recipe: str | None = None, overrides: Mapping[str, Any] | None = None
+    name: str,
+    *,
+    recipe: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    asks_models: bool = True,
 ) -> Command:
     """Build a command from Python, as the command line would.
 
@@ -52,9 +57,12 @@ def load_command(
         name: such as `train semi-online`.
         recipe: name or path of a recipe.
         overrides: values that go before the recipe, by path: `{"learner.learning_rate": 1e-4}`.
+        asks_models: fill in what a model that is named says of itself; False is for commands that are to be
+            the same whether that model is there yet or not.
 
     Raises:
-        ConfigError: a key is unknown, a value has the wrong type, or a required one is missing.
+        ConfigError: a key is unknown, a value has the wrong type, a required one is missing, or what a model
+            says of itself cannot be used.
         DependencyError: the command cannot be imported.
     """
     cls = command_class(name)
@@ -70,7 +78,7 @@ def load_command(
         except TypeMismatch as reason:
             raise ConfigError(f"{name}: {key}: {reason}") from None
         settings[path] = Setting(value=checked, source=key)
-    return build(cls, settings, recipe=recipe)
+    return build(cls, with_model_defaults(settings, cls) if asks_models else settings, recipe=recipe)
 
 
 def recipe_settings(recipe: str, command: str, schema: Schema) -> Settings:

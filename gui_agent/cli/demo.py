@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from devices.android.tasks import AndroidGoal
 from devices.goals import goal_on
 from devices.phone.factory import phone_devices
 from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
-from gui_agent.cli.default_model import with_default_model
 from gui_agent.cli.devices import one_device
 from gui_agent.cli.errands import check_who_acts, device_for, guarding, is_real, named_task, world_of
 from gui_agent.cli.folders import make_folder
+from gui_agent.cli.model_defaults import QUICKSTART_MODEL
 from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.demo.asking import ListenedPolicy
 from gui_agent.demo.clients import Clients
@@ -105,6 +105,7 @@ class Demo:
     seed: int = 0
     store: Path = Path("runs/demo")
     agent: AgentOptions = field(default_factory=AgentOptions)
+    default_model: ClassVar[str] = QUICKSTART_MODEL
     guard: SafetyOptions = field(default_factory=SafetyOptions)
     serving: ServingOptions = field(default_factory=ServingOptions)
 
@@ -120,9 +121,10 @@ class Demo:
         """Check the device's and the model's name; nothing is loaded, no device is touched."""
         place = Place.of(self.device, self.task, self.seed)
         place.errand("", self.task) if self.task else place.errand(_LOOK, "")
-        options = self._agent_options()
+        if not self.expert:
+            self.agent.require_model()
         self._settings(place)
-        print(f"would serve a demo of {self._agent_name(options)} on {place.name}")
+        print(f"would serve a demo of {self._agent_name()} on {place.name}")
         return 0
 
     def run(self) -> int:
@@ -153,26 +155,28 @@ class Demo:
             DeviceError: there is no such device.
         """
         place = Place.of(self.device, self.task, self.seed)
-        settings, options, meter = self._settings(place), self._agent_options(), self.guard.budget()
+        settings, meter = self._settings(place), self.guard.budget()
         if self.task:
             place.errand("", self.task)  # a task that is none is told here
+        if not self.expert:
+            self.agent.require_model()
         make_folder(self.store, "store")
         store = TrajectoryStore.open_or_create(self.store, source={"command": "demo"})
-        async with self._agents(options, meter) as (agent_for, policy):
+        async with self._agents(meter) as (agent_for, policy):
             world = World(
                 device=place.name,
-                agent=self._agent_name(options),
+                agent=self._agent_name(),
                 open_device=place.open_device,
                 home=place.home,
                 errand=place.errand,
                 agent_for=agent_for,
-                words=None if self.expert else get_format(options.format).action_space,
+                words=None if self.expert else get_format(self.agent.format).action_space,
                 policy=policy,
                 meter=meter,
                 task=self.task,
                 examples=_EXAMPLES.get(place.name, _EXAMPLES.get(place.kind, ())),
-                policy_name="oracle" if self.expert else options.model,
-                source={} if self.expert else {SAMPLING_LIMIT: options.max_completion_length},
+                policy_name="oracle" if self.expert else self.agent.model,
+                source={} if self.expert else {SAMPLING_LIMIT: self.agent.max_completion_length},
             )
             session = DemoSession(world, store, settings)
             session.desk.mode = self.mode
@@ -180,25 +184,16 @@ class Demo:
                 yield session
 
     @asynccontextmanager
-    async def _agents(
-        self, options: AgentOptions, meter: Budget
-    ) -> AsyncIterator[tuple[AgentFor, ListenedPolicy | None]]:
+    async def _agents(self, meter: Budget) -> AsyncIterator[tuple[AgentFor, ListenedPolicy | None]]:
         if self.expert:
             yield demonstrator_for, None
             return
-        async with open_policy(options) as policy:
+        async with open_policy(self.agent) as policy:
             listened = ListenedPolicy(MeteredPolicy(policy, meter))
-            yield agents_for(listened, options), listened
+            yield agents_for(listened, self.agent), listened
 
-    def _agent_options(self) -> AgentOptions:
-        if self.expert:
-            return self.agent
-        options = with_default_model(self.agent)
-        options.require_model()
-        return options
-
-    def _agent_name(self, options: AgentOptions) -> str:
-        return "the task's expert" if self.expert else options.model
+    def _agent_name(self) -> str:
+        return "the task's expert" if self.expert else self.agent.model
 
     def _settings(self, place: Place) -> SessionSettings:
         guard = guarding(self.guard, place.home)

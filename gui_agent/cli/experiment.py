@@ -109,7 +109,7 @@ class Experiment:
     ) -> Stage:
         folder = self.folder(name)
         wanted = {"seed": self.seed, folder_option: folder, **settings}
-        built = computed_alike(load_command(command, recipe=self.recipe, overrides=wanted))
+        built = computed_alike(self._command(command, wanted))
         fingerprint = _fingerprint(to_yaml(command, built), str(self.root), after)
         record = _read_record(folder)
         if record is None and folder.exists():
@@ -124,9 +124,7 @@ class Experiment:
         spent_s = 0.0
         if record is not None and hasattr(built, "resume_from_checkpoint"):  # it was cut off
             spent_s = _cpu_s_of_newest_checkpoint(folder)
-            built = load_command(
-                command, recipe=self.recipe, overrides=wanted | {"resume_from_checkpoint": True}
-            )
+            built = self._command(command, wanted | {"resume_from_checkpoint": True})
         self._say(f"{name}: gui-agent {command}")
         watch = Stopwatch()
         code = built.run()
@@ -139,6 +137,10 @@ class Experiment:
         }
         _write_record(folder, record)
         return Stage(name=name, folder=folder, reused=False, **record)
+
+    def _command(self, name: str, settings: Mapping[str, Any]) -> Command:
+        """As the recipe says, whatever the models of earlier stages say of themselves."""
+        return load_command(name, recipe=self.recipe, overrides=settings, asks_models=False)
 
     def _put_aside(self, folder: Path) -> None:
         """Keep what other settings made: it may have taken days."""

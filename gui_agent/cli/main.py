@@ -160,7 +160,7 @@ def _run_command(name: str, arguments: list[str]) -> int:
     recipe = parsed.common.recipe
     settings = recipe_settings(recipe, name, schema) if recipe is not None else {}
     chosen = overlaid(settings, parsed.settings, schema)
-    command = build(cls, with_model_defaults(chosen, schema), recipe=recipe)
+    command = build(cls, with_model_defaults(chosen, cls), recipe=recipe)
     if parsed.common.print_config:
         print(to_yaml(name, command), end="")
         return ExitCode.OK

@@ -1,88 +1,107 @@
-"""A trained model says how it is to be asked: settings below those of flags and recipes.
+"""A trained model says how it is to be asked: settings below those of flags and recipes, which win with a
+warning.
 
-Commands that are built from Python, such as the stages of a pipeline, get nothing filled in.
+Commands that are built for the stages of an experiment get nothing filled in: a stage is what its recipe
+says, whatever lies in the folders of a computer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from gui_agent.agent_spec import AgentKind
-from gui_agent.cli.model_check import trained_as
+from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.cli.recipes import Setting, Settings
-from gui_agent.cli.schema import OptionPath, Schema
+from gui_agent.cli.schema import OptionPath, Schema, schema_of
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format, get_planner_format
 from gui_agent.model_settings import ModelSettings
 
+QUICKSTART_MODEL: Final = "runs/quickstart/semi_online/model"
+"""`default_model` of commands that take it where none is named."""
+
 _SECTIONS: Final[tuple[OptionPath, ...]] = ((), ("agent",))
 """Where a command names a model: itself, as trainings do, or in the options of its agent."""
-_KNOWN: Final[dict[str, Callable[[str], object]]] = {
+_FORMATS: Final[dict[str, Callable[[str], Any]]] = {
     "format": get_format,
     "planner_format": get_planner_format,
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Speaker:
-    """A model that is named, and what it says of itself."""
-
-    model: str
-    said: ModelSettings
-
-
-def with_model_defaults(settings: Settings, schema: Schema) -> Settings:
+def with_model_defaults(settings: Settings, cls: type) -> Settings:
     """The same settings and, where they leave it open, how the model that they name was trained to be asked.
 
     Args:
         settings: of flags and recipe; what they say stays.
-        schema: the options of the command.
+        cls: the command's dataclass; its `default_model`, if it has one, acts where nobody else does.
 
     Raises:
         ConfigError: what a model says of itself cannot be read, or is not known here and not chosen.
     """
+    settings, schema = dict(settings), schema_of(cls)
     for section in _SECTIONS:
         if {(*section, "model"), (*section, "format")} <= schema.options.keys():
-            settings = _completed(settings, schema, section)
+            _take_model(settings, section, getattr(cls, "default_model", ""))
+            _take_ways(settings, section, schema)
     return settings
 
 
-def _completed(settings: Settings, schema: Schema, section: OptionPath) -> Settings:
-    """The settings with what the models of one section say, for the options that it has."""
-    settings = dict(settings)
+def warn_of_other_ways(asked: AgentSpec, *, actor: str, planner: str) -> None:
+    """Warn where a model is asked otherwise than it was trained to be.
 
-    def take(name: str, speaker: _Speaker | None, path: OptionPath) -> None:
-        value = getattr(speaker.said, name) if speaker else None
-        if speaker and value not in (None, "") and path in schema.options and path not in settings:
-            if name in _KNOWN:
-                _require_known(name, value, speaker.model)
-            settings[path] = Setting(value=value, source=f"the training of {speaker.model}")
+    Its answers can then not be read, or are worse for no reason that a figure shows. Nothing is said of
+    models of which it is not known.
 
-    model = _speaker(settings, section, "model")
+    Args:
+        asked: the agent that is set.
+        actor: the model that acts; empty where it is behind an endpoint.
+        planner: the model that plans, likewise; without effect for a flat agent.
+    """
+    for words in _other_ways(asked, actor, planner):
+        warnings.warn(words, stacklevel=3)
+
+
+def _take_model(settings: Settings, section: OptionPath, model: str) -> None:
+    others = ((*section, "model"), (*section, "endpoint"), ("expert",))
+    if any(_value(settings, path) for path in others) or not model or not Path(model).is_dir():
+        return
+    settings[(*section, "model")] = Setting(value=model, source="the default")
+
+
+def _take_ways(settings: Settings, section: OptionPath, schema: Schema) -> None:
+    """What the models of one section say, for the options that the command has and nobody set."""
+    names = {role: str(_value(settings, (*section, role)) or "") for role in ("model", "actor", "planner")}
+    if _value(settings, (*section, "endpoint")):
+        names["model"] = ""  # it is the server's, whatever folder is called so here
+    said = {role: found for role, name in names.items() if (found := _said_by(name))}
+
+    def take(path: OptionPath, name: str, role: str | None) -> None:
+        value = getattr(said[role], name) if role is not None else None
+        if role is None or value in (None, "") or path not in schema.options or path in settings:
+            return
+        if name in _FORMATS:
+            _require_known(name, value, names[role])
+        settings[path] = Setting(value=value, source=f"the training of {names[role]}")
+
+    def first(*roles: str) -> str | None:
+        """The first of these models that says anything of itself."""
+        return next((role for role in roles if role in said), None)
+
     kind = ("agent",) if ("agent",) in schema.options else ("agent", "kind")
-    take("agent", model, kind)
-    take("max_completion_length", model, (*section, "max_completion_length"))
-    take("format", _speaker(settings, section, "actor", "model"), (*section, "format"))
-    if kind in settings and settings[kind].value is AgentKind.HIERARCHICAL:
-        planner = _speaker(settings, section, "planner", "model")
-        take("planner_format", planner, (*section, "planner_format"))
-        take("actor_history", model, (*section, "actor_history"))
-    return settings
+    take(kind, "agent", first("model"))
+    take((*section, "format"), "format", first("actor", "model"))
+    # One setting for all of them: who was taught longer responses must not be cut off.
+    longest = max(said, key=lambda role: said[role].max_completion_length or 0, default=None)
+    take((*section, "max_completion_length"), "max_completion_length", longest)
+    if _value(settings, kind) is AgentKind.HIERARCHICAL:
+        take((*section, "planner_format"), "planner_format", first("planner", "model"))
+        take((*section, "actor_history"), "actor_history", first("actor", "model"))
 
 
-def _speaker(settings: Settings, section: OptionPath, *options: str) -> _Speaker | None:
-    """The first of the models, by the option that names it, that says something of itself."""
-    for option in options:
-        if option == "model" and _value(settings, (*section, "endpoint")):
-            continue  # its name is the server's, whatever folder is called so here
-        model = str(_value(settings, (*section, option)) or "")
-        said = trained_as(Path(model)) if model else None
-        if said is not None:
-            return _Speaker(model=model, said=said)
-    return None
+def _said_by(model: str) -> ModelSettings | None:
+    return ModelSettings.read(model) if model else None
 
 
 def _value(settings: Settings, path: OptionPath) -> Any:
@@ -91,7 +110,40 @@ def _value(settings: Settings, path: OptionPath) -> Any:
 
 def _require_known(name: str, value: str, model: str) -> None:
     try:
-        _KNOWN[name](value)
+        _FORMATS[name](value)
     except ConfigError as error:
         flag = name.replace("_", "-")
         raise ConfigError(f"{model} was trained in {value!r}, and {error}; choose with --{flag}") from error
+
+
+def _other_ways(asked: AgentSpec, actor: str, planner: str) -> Iterator[str]:
+    acts, plans = _said_by(actor) or ModelSettings(), _said_by(planner) or ModelSettings()
+    if acts.format and not _same("format", acts.format, asked.format):
+        yield _words(actor, f"in the prompt format {acts.format!r}", f"in {asked.format!r}", "--format")
+    if asked.kind is AgentKind.FLAT:
+        if acts.agent is AgentKind.HIERARCHICAL:
+            yield _words(actor, "as a hierarchical agent", "as a flat one", "--agent hierarchical")
+        return
+    if plans.agent is AgentKind.FLAT:
+        yield _words(planner, "as a flat agent", "to plan, as a hierarchical one", "--agent flat")
+    dialect = asked.planner_dialect
+    if plans.planner_format and not _same("planner_format", plans.planner_format, dialect):
+        trained = f"in the planner format {plans.planner_format!r}"
+        yield _words(planner, trained, f"in {dialect!r}", "--planner-format")
+    if acts.actor_history not in (None, asked.actor_history):
+        trained = f"with actor_history={acts.actor_history}"
+        yield _words(actor, trained, f"with actor_history={asked.actor_history}", "--actor-history")
+
+
+def _words(model: str, trained: str, asked: str, flag: str) -> str:
+    advice = f"give {flag} as in its training, unless you mean to compare them"
+    return f"{model} was trained {trained} and is asked {asked}; {advice}"
+
+
+def _same(name: str, trained: str, asked: str) -> bool:
+    """Whether two formats come to the same, in whatever order their options are written."""
+    try:
+        before, now = (_FORMATS[name](each) for each in (trained, asked))
+    except ConfigError:  # of another version of this program
+        return trained == asked
+    return type(before) is type(now) and before.options == now.options

@@ -52,6 +52,7 @@ def write_pipeline_report(
         "train semi-online",
         recipe=chain.recipe,
         overrides={"model": "warm_start", "output_dir": "semi_online", **training},
+        asks_models=False,
     )
     assert isinstance(config, RLConfig)
     store = TrajectoryStore.open(chain.folder("semi_online") / "trajectories")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 from devices.goals import goal_on
 from gui_agent.agent import EpisodeContext
@@ -15,7 +16,6 @@ from gui_agent.cli.agents import AgentOptions, agents_for, open_policy
 from gui_agent.cli.config import option
 from gui_agent.cli.consent import TerminalConfirm, has_terminal
 from gui_agent.cli.ctrl_c import CtrlC, as_interrupted
-from gui_agent.cli.default_model import with_default_model
 from gui_agent.cli.devices import one_device
 from gui_agent.cli.errands import (
     Guarding,
@@ -27,6 +27,7 @@ from gui_agent.cli.errands import (
     world_of,
 )
 from gui_agent.cli.folders import make_folder
+from gui_agent.cli.model_defaults import QUICKSTART_MODEL
 from gui_agent.cli.run_end import run_exit, said_in_json, said_in_words
 from gui_agent.cli.run_view import Heading, RunView, printable, view_for
 from gui_agent.cli.sigterm import run_holding_devices
@@ -125,6 +126,7 @@ class Run:
     store: Path = Path("runs/run")
     json: bool = False
     agent: AgentOptions = field(default_factory=AgentOptions)
+    default_model: ClassVar[str] = QUICKSTART_MODEL
     guard: SafetyOptions = field(default_factory=SafetyOptions)
 
     def __post_init__(self) -> None:
@@ -144,21 +146,15 @@ class Run:
     def dry_run(self) -> int:
         """Check the task and the model's name; nothing is loaded, no device is touched."""
         errand = self._errand()
-        ready = self._with_model()
         if not self.expert:
-            ready.agent.require_model()
+            self.agent.require_model()
         self._guard(errand)
-        print(f"would run {errand.task.goal!r} with {ready._agent_name()} on {errand.device}")
+        print(f"would run {errand.task.goal!r} with {self._agent_name()} on {errand.device}")
         return 0
 
     def run(self) -> int:
         """Run the episode, store it, and say how it ended."""
-        self._errand()  # a task that is none is told before a model that is missing
-        return run_holding_devices(self._with_model()._run())
-
-    def _with_model(self) -> Run:
-        """The same run with the quickstart's model, if none is named."""
-        return self if self.expert else replace(self, agent=with_default_model(self.agent))
+        return run_holding_devices(self._run())
 
     def _errand(self) -> Errand:
         if not self.task:

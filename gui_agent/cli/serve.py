@@ -10,10 +10,15 @@ from typing import Literal
 
 from gui_agent.addresses import is_loopback, listen
 from gui_agent.cli.config import option
-from gui_agent.cli.model_check import trained_as
 from gui_agent.errors import ConfigError
+from gui_agent.model_settings import ModelSettings
 from gui_agent.policies.transformers_roles import RoleFolder
 from gui_agent.policy import Policy, check_image_max_pixels
+
+
+def as_flags(settings: ModelSettings) -> str:
+    """What a client's command line says, which knows no more of a served model than its name."""
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.decided().items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +97,14 @@ class Serve:
         from gui_agent.policies.server import create_app
         from gui_agent.policies.transformers_placement import place
 
-        trained, placement = trained_as(self.model), place(self.device, self.dtype)
+        trained, placement = ModelSettings.read(self.model), place(self.device, self.dtype)
         app = create_app(self.load_policy(), models=self.served_names(), api_key=api_key)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"serving {', '.join(self.served_names())} on http://{shown}:{port}/v1", flush=True)
         print(f"computed on {placement.device} in {placement.dtype}", flush=True)
-        if trained is not None and trained.format:
-            print(f"trained in the prompt format {trained.format}: ask it with --format", flush=True)
+        if trained is not None:
+            print(f"ask it as it was trained: {as_flags(trained)}", flush=True)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         server.run(sockets=[listener])
         return 0

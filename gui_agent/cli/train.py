@@ -20,7 +20,7 @@ from gui_agent.agent_spec import AgentSpec
 from gui_agent.cli.agents import lock_step_devices
 from gui_agent.cli.devices import answer_at_once, check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
-from gui_agent.cli.model_check import check_model, warn_of_another_format
+from gui_agent.cli.model_defaults import warn_of_other_ways
 from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Task, TaskSource
@@ -30,6 +30,7 @@ from gui_agent.formats.registry import get_format
 from gui_agent.matching import get_matcher
 from gui_agent.observation import LabelledScreen
 from gui_agent.policies.checkpoint_folder import stated_image_budget
+from gui_agent.policies.opening import PolicySource
 from gui_agent.policy import SamplingParams
 from trainers.algorithms import configured_algorithm
 from trainers.grounding.config import GroundingConfig
@@ -319,13 +320,17 @@ def _check_start(config: SFTConfig | RLConfig) -> None:
     """The models that a training begins with, as far as can be told before they are loaded."""
     if not config.model:
         raise ConfigError("no model: give --model with a checkpoint folder or a name on the hub")
-    check_model(config.model)
-    if isinstance(config, SFTConfig):  # it may teach another format than the model knows
+    model = PolicySource(model=config.model)
+    model.check()
+    if isinstance(config, SFTConfig):  # it may teach what the model does not know
         return
-    warn_of_another_format(config.model, config.format)
-    for partner in (config.planner, config.actor):
-        if partner and "://" not in partner:
-            check_model(partner)
+    actor, planner = (
+        PolicySource.named(partner) if partner else model for partner in (config.actor, config.planner)
+    )
+    for partner in (actor, planner):
+        partner.check()
+    acts, plans = ("" if each.endpoint else each.model for each in (actor, planner))
+    warn_of_other_ways(config.agent_spec, actor=acts, planner=plans)
 
 
 def _check_folders(config: SFTConfig | SemiOnlineConfig, data: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 from gui_agent.cli.commands import command_class
 from gui_agent.cli.config import load_command, option
 from gui_agent.cli.folders import make_folder, store_folder
-from gui_agent.cli.model_check import newest_settings
 from gui_agent.cli.schema import schema_of
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.viewer.credits import RewardScorer, StoreCredits, TrainingScorer
 from gui_agent.viewer.runs import RunSource
 from gui_agent.web.serving import ServingOptions, serve
+from trainers.checkpoint import Checkpoints, load_config
 from trainers.online_config import OnlineConfig
 from trainers.rl_config import RLConfig
 from trajectories.damage import OnDamage
@@ -157,8 +158,11 @@ def run_source(folder: Path, *, reward: str = "") -> RunSource:
 
 def training_settings(folder: Path) -> dict[str, Any] | None:
     """The settings in the newest checkpoint of a reinforcement learning, or None if there is none."""
-    settings = newest_settings(folder)
-    return settings if settings is not None and "num_generations" in settings else None
+    for checkpoint in reversed(Checkpoints(folder).complete()):
+        with suppress(DataError):
+            settings = load_config(checkpoint)
+            return settings if "num_generations" in settings else None
+    return None
 
 
 def training_config(settings: dict[str, Any]) -> RLConfig:
@@ -170,6 +174,6 @@ def training_config(settings: dict[str, Any]) -> RLConfig:
     name = "train semi-online" if "data" in settings else "train online"
     known = schema_of(command_class(name)).options
     given = {key: value for key, value in settings.items() if (key,) in known}
-    command = load_command(name, overrides=given)
+    command = load_command(name, overrides=given, asks_models=False)
     assert isinstance(command, RLConfig)
     return command

@@ -9,6 +9,8 @@ from typing import Self
 
 from gui_agent.errors import ConfigError
 from gui_agent.policies.batcher import LockStep
+from gui_agent.policies.checkpoint_folder import check_checkpoint
+from gui_agent.policies.transformers_roles import RoleFolder, adapter_of_role
 from gui_agent.policy import ImageBudget, Policy
 
 
@@ -73,6 +75,18 @@ class PolicySource:
             dtype=dtype,
         )
 
+    def check(self) -> None:
+        """Refuse a local model that is not there; a name on the hub is looked up when it is loaded.
+
+        A folder with the adapters of roles is judged by their base.
+
+        Raises:
+            ConfigError: there is no such folder, or no checkpoint in it.
+        """
+        if not self.endpoint:
+            roles = RoleFolder.read(self.model)
+            check_checkpoint(self.model if roles is None else roles.base_model)
+
 
 @asynccontextmanager
 async def open_source(
@@ -108,7 +122,6 @@ async def open_source(
         return
     from gui_agent.policies.transformers_loading import load_model
     from gui_agent.policies.transformers_policy import TransformersPolicy
-    from gui_agent.policies.transformers_roles import adapter_of_role
 
     model = load_model(
         source.model,

@@ -20,9 +20,6 @@ import httpx
 import pytest
 from PIL import Image
 
-from gui_agent.agent_spec import AgentKind
-from gui_agent.cli.agents import AgentOptions
-from gui_agent.cli.default_model import with_default_model
 from gui_agent.cli.demo import Demo, Place
 from gui_agent.cli.main import main
 from gui_agent.demo.client import RefusedError, cookie_of, page_at
@@ -324,19 +321,6 @@ def test_without_a_model_it_says_how_to_make_one(
     trained = tmp_path / "runs" / "quickstart" / "semi_online"
     (trained / "model").mkdir(parents=True)
     (trained / "model" / "config.json").write_text("{}", encoding="utf-8")
-    (trained / "checkpoint-2").mkdir()
-    settings = {
-        "output_dir": "x",
-        "num_generations": 8,
-        "format": "compact:snap_px=8",
-        "max_completion_length": 16,
-    }
-    (trained / "checkpoint-2" / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     assert main(["demo", "--dry-run"]) == 0
     assert main(["run", "turn on wifi", "--dry-run"]) == 0
     assert capsys.readouterr().out.count("runs/quickstart/semi_online/model on phone") == 2
-    options = with_default_model(AgentOptions())
-    assert (options.format, options.max_completion_length) == ("compact:snap_px=8", 16)
-    assert with_default_model(AgentOptions(model="m")) == AgentOptions(model="m")
-    with pytest.raises(ConfigError, match="flat agent"):
-        with_default_model(AgentOptions(kind=AgentKind.HIERARCHICAL))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gui_agent.agent_spec import AgentKind
 from gui_agent.errors import ConfigError, DataError
 from gui_agent.model_settings import ModelSettings
 from gui_agent.observation import Screenshot
@@ -302,7 +303,7 @@ def test_gradients_of_many_forward_passes_are_added_up_in_float32() -> None:
 def test_roles_with_adapters_of_their_own_leave_each_other_alone(
     model_dir: Path, rows: list[Row], tmp_path: Path
 ) -> None:
-    config = settings(model_dir, lora_rank=2, num_mini_batches=1, beta=0.1)
+    config = settings(model_dir, agent=AgentKind.HIERARCHICAL, lora_rank=2, num_mini_batches=1, beta=0.1)
     adapters = {AgentRole.PLANNER: "planner", AgentRole.ACTOR: "actor"}
     learner = Learner(
         load_learner_model(config, adapters=("planner", "actor")), config, adapter_of_role=adapters
@@ -332,6 +333,10 @@ def test_roles_with_adapters_of_their_own_leave_each_other_alone(
     assert taught is not None
     assert taught.format == config.format
     assert taught.max_completion_length == config.max_completion_length
+    assert (taught.agent, taught.planner_format) == (
+        AgentKind.HIERARCHICAL,
+        config.agent_spec.planner_dialect,
+    )
     assert ModelSettings.read(tmp_path / "checkpoint" / "model") == taught
 
 

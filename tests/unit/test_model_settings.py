@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from gui_agent.agent_spec import AgentKind
+from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.cli.config import load_command
 from gui_agent.cli.main import main
+from gui_agent.cli.model_defaults import QUICKSTART_MODEL
 from gui_agent.cli.recipes import parse_yaml
+from gui_agent.cli.serve import as_flags
 from gui_agent.errors import ConfigError
 from gui_agent.model_settings import MODEL_SETTINGS_FILE, ModelSettings
 
@@ -37,6 +39,7 @@ def model_that_says(settings: ModelSettings, folder: Path) -> Path:
 
 def effective(line: str, capsys: pytest.CaptureFixture[str]) -> Any:
     """The settings that a command line comes down to."""
+    capsys.readouterr()
     assert main([*line.split(), "--print-config"]) == 0
     (settings,) = parse_yaml(capsys.readouterr().out).values()
     return settings
@@ -47,10 +50,17 @@ def test_what_is_written_is_read_again(settings: ModelSettings, tmp_path: Path) 
     assert ModelSettings.read(model_that_says(settings, tmp_path / "m")) == settings
 
 
-def test_a_training_that_decided_nothing_leaves_no_file(tmp_path: Path) -> None:
-    ModelSettings.of_training({"planner_format": "", "actor_history": -1, "model": "m"}).write(tmp_path)
+def test_nothing_is_left_to_defaults_that_may_change() -> None:
+    flat = ModelSettings.of_trained(AgentSpec(format="compact"), max_completion_length=16)
+    assert flat.decided() == {"agent": "flat", "format": "compact", "max_completion_length": 16}
+    for name, planner in (("compact:snap_px=8", "compact"), ("mobile_use", "hi_agent")):
+        two = ModelSettings.of_trained(AgentSpec(kind=AgentKind.HIERARCHICAL, format=name))
+        assert (two.planner_format, two.actor_history) == (planner, -1)
+
+
+def test_a_folder_without_the_file_says_nothing(tmp_path: Path) -> None:
     assert ModelSettings.read(tmp_path) is None
-    assert not list(tmp_path.iterdir())
+    assert ModelSettings.read("Qwen/Qwen2.5-VL-7B-Instruct") is None
 
 
 def test_keys_of_newer_versions_are_passed_over(tmp_path: Path) -> None:
@@ -127,9 +137,10 @@ def test_partners_bring_their_own_formats(tmp_path: Path, capsys: pytest.Capture
     line = f"{EVAL} --agent hierarchical --agent.model {flat} --agent.planner {two}"
     found = effective(line, capsys)["agent"]
     assert (found["format"], found["planner_format"]) == (FLAT.format, "hi_agent")
-    assert (found["actor_history"], found["max_completion_length"]) == (-1, 16)
+    # The planner's 32, or its subgoals would be cut off.
+    assert (found["actor_history"], found["max_completion_length"]) == (-1, 32)
     found = effective(f"{ONLINE} --agent hierarchical --model {two} --actor {flat}", capsys)
-    assert (found["format"], found["planner_format"]) == (FLAT.format, "hi_agent")
+    assert (found["format"], found["planner_format"], found["actor_history"]) == (FLAT.format, "hi_agent", -1)
 
 
 def test_recipes_go_before_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,10 +159,60 @@ def test_a_served_name_is_no_folder(
     assert effective(line, capsys)["agent"]["format"] == "ui_s1"
 
 
-def test_stages_of_experiments_have_the_settings_of_their_recipe_alone(tmp_path: Path) -> None:
-    model = model_that_says(FLAT, tmp_path / "m")
-    command = load_command("train online", overrides={"suite": "phone/quickstart", "model": str(model)})
-    assert command.format == "ui_s1"  # type: ignore[attr-defined]
+def test_commands_from_python_are_those_of_the_command_line_but_for_stages(tmp_path: Path) -> None:
+    settings = {"suite": "phone/quickstart", "model": str(model_that_says(FLAT, tmp_path / "m"))}
+    assert load_command("train online", overrides=settings).format == FLAT.format  # type: ignore[attr-defined]
+    stage = load_command("train online", overrides=settings, asks_models=False)
+    assert stage.format == "ui_s1"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", ["run x", "demo"])
+def test_the_default_model_is_asked_as_it_was_trained_unless_its_user_chose(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert effective(command, capsys)["agent"]["model"] == ""
+    (tmp_path / QUICKSTART_MODEL).parent.mkdir(parents=True)
+    model_that_says(FLAT, tmp_path / QUICKSTART_MODEL)
+    found = effective(command, capsys)["agent"]
+    assert (found["model"], found["format"]) == (QUICKSTART_MODEL, FLAT.format)
+    assert found["max_completion_length"] == 16
+    # The defaults of the program, said: that is a choice, too.
+    chosen = f"{command} --format ui_s1 --agent.max-completion-length 512"
+    found = effective(chosen, capsys)["agent"]
+    assert (found["model"], found["format"], found["max_completion_length"]) == (
+        QUICKSTART_MODEL,
+        "ui_s1",
+        512,
+    )
+    with pytest.warns(UserWarning, match="in the prompt format 'compact:snap_px=8' and is asked in 'ui_s1'"):
+        assert main([*chosen.split(), "--dry-run"]) == 0
+    assert effective(f"{command} --endpoint http://127.0.0.1:8000/v1", capsys)["agent"]["model"] == ""
+
+
+@pytest.mark.parametrize("line", [f"{EVAL} --agent.model", f"{ONLINE} --model"])
+def test_every_choice_wins_with_a_warning(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"{line} {model_that_says(TWO, tmp_path / 'm')}"
+    for choice, words in (
+        ("--agent flat", "as a hierarchical agent and is asked as a flat one"),
+        ("--planner-format compact", "planner format 'hi_agent' and is asked in 'compact'"),
+        ("--actor-history -1", "actor_history=2 and is asked with actor_history=-1"),
+    ):
+        with pytest.warns(UserWarning, match=words):
+            assert main([*line.split(), *choice.split(), "--dry-run"]) == 0
+
+
+def test_a_server_says_how_to_ask_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = as_flags(TWO)
+    assert flags.startswith("--agent hierarchical --format compact:snap_px=8,history_limit=16 --planner")
+    served = f"{EVAL} --agent.model m --agent.endpoint http://127.0.0.1:8000/v1 {flags}"
+    local = effective(f"{EVAL} --agent.model {model_that_says(TWO, tmp_path / 'm')}", capsys)["agent"]
+    assert effective(served, capsys)["agent"] == local | {
+        "model": "m",
+        "endpoint": "http://127.0.0.1:8000/v1",
+    }
 
 
 def test_a_format_that_is_unknown_here_is_told_unless_another_is_chosen(
@@ -162,7 +223,8 @@ def test_a_format_that_is_unknown_here_is_told_unless_another_is_chosen(
     said = capsys.readouterr().err
     assert f"{model} was trained in 'forgotten'" in said
     assert "choose with --format" in said
-    assert main([*f"{EVAL} --agent.model {model} --format ui_s1 --dry-run".split()]) == 0
+    with pytest.warns(UserWarning, match="'forgotten' and is asked in 'ui_s1'"):
+        assert main([*f"{EVAL} --agent.model {model} --format ui_s1 --dry-run".split()]) == 0
 
 
 def test_the_file_is_readable(tmp_path: Path) -> None:

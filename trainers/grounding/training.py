@@ -18,7 +18,6 @@ import torch
 from rich.progress import Progress
 
 from gui_agent.actions import Click
-from gui_agent.agent_spec import AgentKind
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import ConfigError, DataError, TrainingError
 from gui_agent.formats.base import PromptFormat
@@ -104,7 +103,8 @@ def train_grounding(
         model.network.save_pretrained(folder)
         model.processor.save_pretrained(folder)
         shown = model.images.budget.max_pixels
-        ModelSettings(agent=AgentKind.FLAT, format=format_name, image_max_pixels=shown).write(folder)
+        # Of no kind of agent: whoever acts points, a flat one or an actor.
+        ModelSettings(format=format_name, image_max_pixels=shown).write(folder)
         if questions:
             accuracy = pointing_accuracy(
                 model, held_out, prompt_format, num_questions=questions, goal=config.goal, seed=config.seed
