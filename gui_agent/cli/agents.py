@@ -36,7 +36,8 @@ class AgentOptions:
             1,272 at 1003520.
         format: prompt format, with options after a colon, such as compact:snap_px=8. A model that was
             trained here says how it is to be asked, and is asked so where nothing else is chosen: kind,
-            format, planner_format, actor_history and max_completion_length.
+            format, planner_format, actor_history and max_completion_length. What is chosen wins, with a
+            warning.
         planner: another model that plans, for a hierarchical agent: a folder or hub name, or an endpoint and
             the model's name there, such as http://127.0.0.1:8000/v1#planner; empty lets `model` plan too.
         planner_image_max_pixels: the same bound for `planner`, whose pictures are its own.

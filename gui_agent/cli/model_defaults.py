@@ -60,7 +60,7 @@ def warn_of_other_ways(asked: AgentSpec, *, actor: str, planner: str) -> None:
         planner: the model that plans, likewise; without effect for a flat agent.
     """
     for words in _other_ways(asked, actor, planner):
-        warnings.warn(words, stacklevel=3)
+        warnings.warn(words, stacklevel=2)
 
 
 def _take_model(settings: Settings, section: OptionPath, model: str) -> None:

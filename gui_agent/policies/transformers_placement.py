@@ -70,3 +70,12 @@ def _check_device(device: str) -> None:
             f"device is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu, or "
             "install a driver and a torch that fit (gui-agent env says what is there)"
         )
+    if wanted.type in ("cpu", "cuda"):
+        return
+    try:
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ConfigError(
+            f"device is {device!r}, which torch does not reach on this computer; use cpu (gui-agent env says "
+            "what is there)"
+        ) from error

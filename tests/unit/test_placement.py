@@ -49,7 +49,12 @@ def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype", "message"), [("", "int4", "expected one of auto"), ("tpu9", "auto", "tpu9")]
+    ("device", "dtype", "message"),
+    [
+        ("", "int4", "expected one of auto"),
+        ("tpu9", "auto", "tpu9"),
+        ("xpu", "auto", "torch does not reach on this computer"),
+    ],
 )
 def test_what_is_nowhere_is_refused(device: str, dtype: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
