@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -205,9 +207,10 @@ def _load(
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     peft_model = None
     if lora is not None:
-        peft_model = get_peft_model(model, lora.peft_config(), adapter_name=adapters[0])
-        for name in adapters[1:]:
-            peft_model.add_adapter(name, lora.peft_config())
+        with _old_names_unmentioned():
+            peft_model = get_peft_model(model, lora.peft_config(), adapter_name=adapters[0])
+            for name in adapters[1:]:
+                peft_model.add_adapter(name, lora.peft_config())
     return VisionLanguageModel(
         model,
         processor,
@@ -253,9 +256,10 @@ def load_adapter(
         raise ConfigError(f"{folder}: no adapter_config.json; expected a folder written by save_adapter")
     try:
         if model.peft_model is None:
-            model.peft_model = PeftModel.from_pretrained(
-                model.network, str(folder), adapter_name=adapter, is_trainable=trainable
-            )
+            with _old_names_unmentioned():
+                model.peft_model = PeftModel.from_pretrained(
+                    model.network, str(folder), adapter_name=adapter, is_trainable=trainable
+                )
         else:
             if adapter in model.peft_model.peft_config:
                 model.peft_model.delete_adapter(adapter)
@@ -265,6 +269,14 @@ def load_adapter(
         raise ConfigError(_does_not_fit(folder, model, _reason(error))) from error
     if problem := _other_weights(model, Path(folder), adapter):
         raise ConfigError(_does_not_fit(folder, model, problem))
+
+
+@contextmanager
+def _old_names_unmentioned() -> Iterator[None]:
+    """peft asks transformers for a property by its old name; nobody who reads of it here can change that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,13 @@ def both(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_adapter(model, folder, adapter=adapter)
     write_roles_file(folder, str(base), ROLE_ADAPTERS)
     return folder
+
+
+def test_loading_adapters_warns_of_nothing(base: Path, both: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_model(base, lora=LoraSettings(rank=2), adapters=ROLE_ADAPTERS)
+        load_model(both)
 
 
 def single(base: Path, both: Path, role: AgentRole) -> VisionLanguageModel:
