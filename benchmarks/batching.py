@@ -4,7 +4,8 @@
     python benchmarks/batching.py --simulate
 
 The same episodes on virtual phones, in turns: a tiny model is asked for every action with the screen and the
-history, the suite's expert acts. Screens of 112x224, over adb and in this process.
+history, the suite's expert acts. Screens of 112x224, over adb and in this process; "served" are phones over
+adb and a model behind the server of `gui-agent serve`, which knows its episodes by their names alone.
 
     at_once     baseline: whatever waits is served as soon as the model is free
     waiting     the batcher of this project, see gui_agent/policies/patience.py
@@ -48,7 +49,14 @@ from gui_agent.policy import Completion, Policy, SamplingParams
 from trajectories.collect import collect_episodes, group_jobs
 
 SUITE = phone_suite("quickstart")
-SIDES = (("adb", "at_once"), ("adb", "waiting"), ("in_process", "waiting"), ("in_process", "lock_step"))
+SIDES = (
+    ("adb", "at_once"),
+    ("adb", "waiting"),
+    ("served", "at_once"),
+    ("served", "waiting"),
+    ("in_process", "waiting"),
+    ("in_process", "lock_step"),
+)
 PARAMS = SamplingParams(max_new_tokens=16)
 
 
@@ -87,9 +95,20 @@ class ModelThenExpert(FlatAgent):
 
 
 def source(devices: str, phones: int, profile: str) -> DeviceSource:
-    if devices == "adb":
+    if devices != "in_process":
         return AdbPhoneSource(phones, profile=profile)
     return FactorySource("phone", PhoneFactory(num_devices=phones))
+
+
+async def served(policy: Policy) -> Policy:
+    """The same policy behind the server, without a network between."""
+    import httpx
+
+    from gui_agent.policies.openai_http import Endpoint, OpenAIPolicy
+    from gui_agent.policies.server import create_app
+
+    transport = httpx.ASGITransport(create_app(policy, models=("m",)))
+    return await OpenAIPolicy.connect(Endpoint(base_url="http://served/v1", model="m"), transport=transport)
 
 
 async def measure(devices: str, how: str, model: Any, *, phones: int, episodes: int, profile: str) -> Result:
@@ -107,7 +126,8 @@ async def measure(devices: str, how: str, model: Any, *, phones: int, episodes: 
                 self.cpu_s += time.thread_time() - began_s
 
     model.forget_features()
-    policy = Timed(model, deterministic=how == "lock_step")
+    local = Timed(model, deterministic=how == "lock_step")
+    policy = await served(local) if devices == "served" else local
     tasks = [SUITE.task(SUITE.templates[i % len(SUITE.templates)], i) for i in range(episodes)]
 
     def agent_for(device: Device) -> Agent:
@@ -117,7 +137,7 @@ async def measure(devices: str, how: str, model: Any, *, phones: int, episodes: 
     actions = 0
     with batching(how):
         async with DeviceFarm([source(devices, phones, profile)]) as farm:
-            factory = LockStepFactory(devices=farm, policy=policy)
+            factory = farm if devices == "served" else LockStepFactory(devices=farm, policy=local)
             wall_s, cpu_s = time.perf_counter(), time.process_time()
             running = collect_episodes(
                 group_jobs(tasks), factory, agent_for, concurrency=phones, track_progress=False
@@ -125,13 +145,13 @@ async def measure(devices: str, how: str, model: Any, *, phones: int, episodes: 
             async for record in running:
                 actions += len(record.trajectory.steps)
             wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    policy.close()
+    local.close()
     return Result(
         devices=devices,
         how=how,
         actions=actions,
-        rows_per_batch=round(actions / policy.counters.num_batches, 2),
-        model_cpu_ms_per_action=round(1000 * policy.cpu_s / actions, 1),
+        rows_per_batch=round(actions / local.counters.num_batches, 2),
+        model_cpu_ms_per_action=round(1000 * local.cpu_s / actions, 1),
         cpu_ms_per_action=round(1000 * cpu_s / actions, 1),
         wall_s=round(wall_s, 2),
     )

@@ -6,12 +6,16 @@ episodes. An eager batcher serves whatever waits when the model is free, so that
 nobody; but where others are expected to ask so soon that waiting for them pays, it waits, half the time of a
 call at most (see `gui_agent.policies.patience`). It waits for nobody where all have asked, where nobody takes
 part, or for a device that is late.
+
+A participant says when it comes and goes. A guest, an episode behind a served model, is known by the name in
+its requests: eager batchers expect it as they do a participant, until it is late; no batch of a deterministic
+one waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
@@ -44,6 +48,8 @@ _PATIENCE: Final = 0.5
 """In calls of the model: an eager batch waits no longer, whoever is expected."""
 _SHORTEST_S: Final = 0.001
 """Who is expected sooner is given that long."""
+_NUM_GUESTS: Final = 256
+"""More are not expected: those who asked longest ago are forgotten."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -77,6 +83,7 @@ class LockStep:
     def __init__(self) -> None:
         """Start without participants."""
         self._participants: set[_Participant] = set()
+        self._guests: OrderedDict[str, _Participant] = OrderedDict()
         self._current: ContextVar[_Participant | None] = ContextVar("current_participant", default=None)
         self._listeners: list[Callable[[], None]] = []
         self._pauses_s: deque[float] = deque(maxlen=_NUM_PAUSES)
@@ -102,16 +109,16 @@ class LockStep:
         return all(participant.num_waiting > 0 for participant in self._participants)
 
     def expected_s(self) -> list[float]:
-        """Seconds until those participants are expected to ask who do not wait and are not late."""
+        """Seconds until those are expected to ask who take part, guests too, do not wait and are not late."""
         now_s, pauses_s = _now_s(), sorted(self._pauses_s)
-        absent = (one for one in self._participants if one.num_waiting == 0)
+        absent = (one for one in (*self._participants, *self._guests.values()) if one.num_waiting == 0)
         found = (expected_in_s(pauses_s, now_s - one.since_s) for one in absent)
         return [expected for expected in found if expected is not None]
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """While this is open, the current participant waits for one more answer."""
-        participant = self._current.get() or _Participant(since_s=_now_s())
+    def waiting(self, guest: str = "") -> Iterator[None]:
+        """While this is open, the current participant, else the guest of that name, waits for an answer."""
+        participant = self._current.get() or self._guest(guest)
         if participant.has_asked and participant.num_waiting == 0:
             self._pauses_s.append(_now_s() - participant.since_s)
         participant.has_asked = True
@@ -122,6 +129,14 @@ class LockStep:
         finally:
             participant.num_waiting -= 1
             participant.since_s = _now_s()
+
+    def _guest(self, name: str) -> _Participant:
+        guest = self._guests.pop(name, None) or _Participant(since_s=_now_s())
+        if name:
+            self._guests[name] = guest
+        if len(self._guests) > _NUM_GUESTS:
+            self._guests.popitem(last=False)
+        return guest
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever `all_wait` may have become true."""
@@ -174,14 +189,19 @@ class Batcher(Generic[RequestT, ResultT]):
         self.num_batches = 0
         self.num_requests = 0
 
-    async def submit(self, request: RequestT) -> ResultT:
-        """Wait for a turn and return the answer; errors of the model are raised here."""
+    async def submit(self, request: RequestT, *, guest: str = "") -> ResultT:
+        """Wait for a turn and return the answer; errors of the model are raised here.
+
+        Args:
+            request: of the current participant, if there is one.
+            guest: who asks else; empty is somebody of whom no further request is expected.
+        """
         waiting: _Waiting[RequestT, ResultT] = _Waiting(
             request=request, answer=asyncio.get_running_loop().create_future()
         )
         self._waiting.append(waiting)
         try:
-            with self.lock_step.waiting():
+            with self.lock_step.waiting(guest):
                 return await waiting.answer
         finally:
             if waiting in self._waiting:  # cancelled before it was served

@@ -249,6 +249,7 @@ class OpenAIPolicy:
             )
         if dialect is Dialect.GUI_AGENT:
             request["sample_seeds"] = [key.noise_seed(i) for i in range(n)]
+            request["user"] = key.episode
         if dialect is Dialect.VLLM:
             budget = self._image_budget
             request["mm_processor_kwargs"] = {

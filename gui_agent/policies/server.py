@@ -51,6 +51,7 @@ _KNOWN_FIELDS: Final = frozenset(
     }
 )
 _DEFAULT_NEW_TOKENS: Final = 512
+_USER_CHARACTERS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class ChatRequest:
     sample_seeds: tuple[int, ...]
     logprobs: bool
     return_token_ids: bool
+    user: str
 
 
 def create_app(
@@ -149,7 +151,7 @@ class _Server:
             key = SeededKey(
                 seed=0,
                 update=self._policy.version,
-                episode=f"{next(self._numbers):012d}",
+                episode=chat.user,
                 step=0,
                 role=chat.model,
                 sample_seeds=chat.sample_seeds,
@@ -163,7 +165,7 @@ class _Server:
             return Response(status_code=499)
         except GuiAgentError as error:
             return _error(500, f"{type(error).__name__}: {error}", kind="server_error")
-        return JSONResponse(_answer(chat, completions, key.episode))
+        return JSONResponse(_answer(chat, completions, f"{next(self._numbers):012d}"))
 
     def _refusal(self, request: Request) -> Response | None:
         if self._api_key is None:
@@ -210,6 +212,7 @@ def parse_chat_request(body: bytes, limits: ServerLimits) -> ChatRequest:
         sample_seeds=_sample_seeds(fields, n),
         logprobs=_switch(fields, "logprobs"),
         return_token_ids=_switch(fields, "return_token_ids"),
+        user=_user(fields),
     )
 
 
@@ -271,6 +274,11 @@ def _text(fields: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise RequestError(f"{name} must be a text", param=name)
     return value
+
+
+def _user(fields: dict[str, Any]) -> str:
+    """Who asks, an episode by its name; empty where nobody says."""
+    return "" if fields.get("user") is None else _text(fields, "user")[:_USER_CHARACTERS]
 
 
 def _answer(chat: ChatRequest, completions: Sequence[Completion], number: str) -> dict[str, Any]:

@@ -144,7 +144,8 @@ class TransformersPolicy:
         """
         if n < 1:
             raise ValueError(f"n is {n}; ask for at least 1 sample")
-        return await self._batcher.submit(SampleRequest(prompt=prompt, n=n, params=params, key=key))
+        request = SampleRequest(prompt=prompt, n=n, params=params, key=key)
+        return await self._batcher.submit(request, guest=key.episode)
 
     async def run(self, work: Callable[[], ResultT]) -> ResultT:
         """Run a function in the thread of the model, such as an update of its weights."""

@@ -97,6 +97,28 @@ def _answer(**changes: Any) -> dict[str, Any]:
     return answer | changes
 
 
+async def test_a_server_knows_the_episodes_that_ask() -> None:
+    asked: list[str] = []
+
+    class Listening(Echo):
+        async def sample(self, prompt: Prompt, *, key: SampleKey, **given: Any) -> Sequence[Completion]:
+            asked.append(key.episode)
+            return await super().sample(prompt, key=key, **given)
+
+    app = create_app(Listening(), models=("m",))
+    transport = httpx.ASGITransport(app)
+    endpoint = Endpoint(base_url="http://server/v1", model="m")
+    async with await OpenAIPolicy.connect(endpoint, transport=transport) as policy:
+        await policy.sample(_prompt(), params=PARAMS, key=KEY)
+    body = {"model": "m", "messages": [{"role": "user", "content": "go"}]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        assert (await client.post("/v1/chat/completions", json=body)).status_code == 200
+        assert (
+            await client.post("/v1/chat/completions", json={**body, "user": "k" * 999})
+        ).status_code == 200
+    assert asked == [KEY.episode, "", "k" * 256]
+
+
 async def test_one_server_serves_the_tokens_of_the_local_policy(tiny_model_dir_qwen3: Path) -> None:
     """The command itself, over a real socket: same key, same tokens, same log-probabilities."""
     from gui_agent.policies.transformers_loading import load_model
@@ -202,6 +224,7 @@ PNG = base64.b64encode(_prompt()[1].parts[0].screenshot.data).decode()  # type: 
         ({"stream": True}, 400, "streaming is not offered"),
         ({"tools": []}, 400, "not offered here: tools"),
         ({"sample_seeds": [1, 2]}, 400, "sample_seeds must be a list of n=1"),
+        ({"user": 7}, 400, "user must be a text"),
         ({"messages": [{"role": "user", "content": "break"}]}, 500, "the model broke"),
     ],
 )

@@ -91,6 +91,14 @@ async def test_without_participants_requests_are_served_at_once() -> None:
     assert await asyncio.wait_for(model.batcher().submit(Request(order="x")), timeout=5) == "x"
 
 
+async def test_lock_step_waits_for_no_guest() -> None:
+    model = Model()
+    batcher = model.batcher()
+    for name in "xy":
+        await asyncio.wait_for(batcher.submit(Request(order=name), guest=name), timeout=5)
+    assert model.batches == ["x", "y"]
+
+
 async def test_eager_mode_serves_what_waits_when_the_model_is_free() -> None:
     model = Model()
     model.gate = asyncio.Event()

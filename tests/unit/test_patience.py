@@ -154,8 +154,52 @@ def test_a_full_batch_waits_for_nobody() -> None:
     run(work)
 
 
+async def guest(batcher: Batcher[Request, str], name: str, *pauses_s: float) -> None:
+    for pause_s in pauses_s:
+        await asyncio.sleep(pause_s)
+        await batcher.submit(Request(order=name), guest=name)
+
+
+def test_guests_come_along_as_devices_do() -> None:
+    async def work() -> None:
+        model = Model()
+        batcher = model.batcher()
+        pauses = {"a": 0.1, "b": 0.1, "c": 0.6, "d": 0.6}
+        await asyncio.gather(*(guest(batcher, name, first, *[0.1] * 5) for name, first in pauses.items()))
+        assert model.batches[:2] == ["ab", "cd"]
+        assert model.batches[-2:] == ["abcd", "abcd"]
+
+    run(work)
+
+
+def test_a_guest_that_is_gone_is_waited_for_until_it_is_late() -> None:
+    async def work() -> None:
+        model = Model()
+        batcher = model.batcher()
+        await asyncio.gather(
+            guest(batcher, "z", *[0.1] * 4), *(guest(batcher, n, *[0.1] * 50) for n in "abc")
+        )
+        alone = [when for when, words in model.calls if words == "abc"]
+        assert len(alone) == 46
+        gaps = [later - earlier for earlier, later in pairwise(alone)]
+        assert max(gaps) == pytest.approx(1.1)
+
+    run(work)
+
+
+def test_of_many_guests_the_first_are_forgotten() -> None:
+    async def work() -> None:
+        batcher = Model(call_s=0.0).batcher()
+        await guest(batcher, "often", 0.0, 100.0)
+        for number in range(300):
+            await guest(batcher, str(number), 0.01)
+        assert len(batcher.lock_step.expected_s()) == 256
+
+    run(work)
+
+
 def test_strangers_are_served_at_once() -> None:
-    """Who asks without taking part, as over HTTP, is nobody's expectation."""
+    """Who asks without taking part and without a name is nobody's expectation."""
 
     async def work() -> None:
         model = Model()
