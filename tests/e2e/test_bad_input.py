@@ -99,7 +99,7 @@ COLLECT = "collect --suite phone/quickstart --output N"
         (f"{EVAL} --seed -1", "seed is -1"),
         (f"{EVAL} --max-trajectories -1", "max_trajectories is -1"),
         (EVAL, "output_dir O cannot be made"),
-        ("eval run --suite phone/quickstart", "give --agent.model"),
+        ("eval run --suite phone/quickstart", "no model: name one with --model"),
         ("view D --limit -2", "limit is -2"),
         ("view D --output O/page.html", "cannot be made"),
         ("view O", "O is no trajectory store"),
