@@ -64,10 +64,13 @@ def warn_of_other_ways(asked: AgentSpec, *, actor: str, planner: str) -> None:
 
 
 def _take_model(settings: Settings, section: OptionPath, model: str) -> None:
+    """The default model, where nobody else acts and no other kind of agent is asked for."""
     others = ((*section, "model"), (*section, "endpoint"), ("expert",))
-    if any(_value(settings, path) for path in others) or not model or not Path(model).is_dir():
+    if not model or not Path(model).is_dir() or any(_value(settings, path) for path in others):
         return
-    settings[(*section, "model")] = Setting(value=model, source="the default")
+    trained = _said_by(model) or ModelSettings()
+    if _value(settings, (*section, "kind")) in (None, trained.agent or AgentKind.FLAT):
+        settings[(*section, "model")] = Setting(value=model, source="the default")
 
 
 def _take_ways(settings: Settings, section: OptionPath, schema: Schema) -> None:

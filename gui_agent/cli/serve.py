@@ -17,8 +17,9 @@ from gui_agent.policy import Policy, check_image_max_pixels
 
 
 def as_flags(settings: ModelSettings) -> str:
-    """What a client's command line says, which knows no more of a served model than its name."""
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.decided().items())
+    """What a client's command line says, which knows of a served model its name and its picture limit."""
+    said = {name: value for name, value in settings.decided().items() if name != "image_max_pixels"}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in said.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

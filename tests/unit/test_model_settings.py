@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,9 @@ def test_the_default_model_is_asked_as_it_was_trained_unless_its_user_chose(
     )
     with pytest.warns(UserWarning, match="in the prompt format 'compact:snap_px=8' and is asked in 'ui_s1'"):
         assert main([*chosen.split(), "--dry-run"]) == 0
-    assert effective(f"{command} --endpoint http://127.0.0.1:8000/v1", capsys)["agent"]["model"] == ""
+    for other in ("--endpoint http://127.0.0.1:8000/v1", "--agent hierarchical"):
+        assert effective(f"{command} {other}", capsys)["agent"]["model"] == ""
+    assert effective(f"{command} --agent flat", capsys)["agent"]["model"] == QUICKSTART_MODEL
 
 
 @pytest.mark.parametrize("line", [f"{EVAL} --agent.model", f"{ONLINE} --model"])
@@ -205,7 +208,7 @@ def test_every_choice_wins_with_a_warning(
 
 
 def test_a_server_says_how_to_ask_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = as_flags(TWO)
+    flags = as_flags(replace(TWO, image_max_pixels=1000))  # pictures are the server's
     assert flags.startswith("--agent hierarchical --format compact:snap_px=8,history_limit=16 --planner")
     served = f"{EVAL} --agent.model m --agent.endpoint http://127.0.0.1:8000/v1 {flags}"
     local = effective(f"{EVAL} --agent.model {model_that_says(TWO, tmp_path / 'm')}", capsys)["agent"]
