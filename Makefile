@@ -73,12 +73,13 @@ pytest: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 # Ray is large and serves farms across computers only: it lies in an environment of its own on top of .venv.
+# It has no pip, and with it no setuptools, which would be older than what .venv has and hide that.
 $(RAY_STAMP): $(DEV_STAMP)
-	$(BIN)/python -m venv $(RAY_VENV)
+	$(BIN)/python -m venv --clear --without-pip $(RAY_VENV)
 	packages='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 		own=$$($(RAY_VENV)/bin/python -c "$$packages") && \
 		echo "import site; site.addsitedir('$$($(BIN)/python -c "$$packages")')" > "$$own/below.pth"
-	$(RAY_VENV)/bin/python -m pip install --quiet $(PIP_ARGS) --no-build-isolation -e '.[ray]'
+	$(BIN)/python -m pip --python $(RAY_VENV)/bin/python install --quiet $(PIP_ARGS) --no-build-isolation -e '.[ray]'
 	@rm -f $(RAY_VENV)/.installed-* && touch $@
 
 test-ray: $(RAY_STAMP) ## farms of devices across computers, on a local Ray cluster

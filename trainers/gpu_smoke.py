@@ -30,9 +30,11 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from gui_agent.actions import Click
 from gui_agent.device import ExpertAction, Outcome, StopReason, Verdict
+from gui_agent.errors import ConfigError
 from gui_agent.observation import Box, Screenshot
 from gui_agent.policies.transformers_loading import LoraSettings, load_processor
 from gui_agent.policies.transformers_model import VisionLanguageModel
+from gui_agent.policies.transformers_placement import AUTO, place
 from gui_agent.policy import ImageBudget
 from trainers.choices import OnExhausted
 from trainers.credit import EstimatorCredit, ScoredGroup
@@ -51,6 +53,7 @@ _TEXT_3B = {
     "hidden_size": 2048,
     "intermediate_size": 11008,
     "num_hidden_layers": 36,
+    "layer_types": None,  # as many as there are layers, all alike
     "num_attention_heads": 16,
     "num_key_value_heads": 2,
     "vocab_size": 151936,
@@ -122,6 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda:0", help="where to compute (default: cuda:0)")
     parser.add_argument("--updates", type=int, default=1, help="iterations to run (default: 1)")
     options = parser.parse_args(arguments)
+    try:
+        place(options.device, AUTO)
+    except ConfigError as error:
+        parser.error(str(error))
     keep_quiet_without_terminal()
     size = Size.smallest() if options.tiny else Size(tiny=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -200,8 +207,21 @@ def _memory_probe(policy: TimedPolicy, peaks: list[float]) -> Evaluator:
 
 
 def _build(folder: Path, config: SemiOnlineConfig, size: Size) -> VisionLanguageModel:
-    """A network from its configuration alone, with the tokenizer and processor of a tiny one."""
-    tiny = TinyModelConfig(
+    dtype = torch.bfloat16 if config.bf16 else torch.float32
+    network = random_network(folder, tiny=size.tiny, device=config.device, dtype=dtype)
+    network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    lora = LoraSettings(rank=config.adapter_rank, alpha=config.lora_alpha)
+    return VisionLanguageModel(
+        network,
+        load_processor(folder),
+        peft_model=get_peft_model(network, lora.peft_config()),
+        image_max_pixels=ImageBudget().max_pixels,
+    )
+
+
+def random_network(folder: Path, *, tiny: bool, device: str, dtype: torch.dtype) -> Any:
+    """A network from its configuration alone; the folder gets the tokenizer and processor of a tiny one."""
+    smallest = TinyModelConfig(
         family="qwen2_5_vl",
         hidden_size=32,
         num_layers=2,
@@ -213,25 +233,16 @@ def _build(folder: Path, config: SemiOnlineConfig, size: Size) -> VisionLanguage
         vision_heads=1,
         vision_mlp_size=32,
     )
-    build_tiny_model(tiny, ["open the settings and turn on wi-fi"], folder, seed=0)
+    build_tiny_model(smallest, ["open the settings and turn on wi-fi"], folder, seed=0)
     shape = AutoConfig.from_pretrained(folder)
-    if not size.tiny:
+    if not tiny:
         text, vision = shape.text_config.to_dict(), shape.vision_config.to_dict()
         shape = type(shape).from_dict(
             {**shape.to_dict(), "text_config": text | _TEXT_3B, "vision_config": vision | _VISION_3B}
         )
     torch.manual_seed(0)
-    dtype = torch.bfloat16 if config.bf16 else torch.float32
-    with torch.device(config.device):
-        network = AutoModelForImageTextToText.from_config(shape, dtype=dtype)
-    network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    lora = LoraSettings(rank=config.adapter_rank, alpha=config.lora_alpha)
-    return VisionLanguageModel(
-        network,
-        load_processor(folder),
-        peft_model=get_peft_model(network, lora.peft_config()),
-        image_max_pixels=ImageBudget().max_pixels,
-    )
+    with torch.device(device):
+        return AutoModelForImageTextToText.from_config(shape, dtype=dtype)
 
 
 def _recording(number: int, size: Size) -> EpisodeRecord:
