@@ -76,7 +76,7 @@ def read_results(path: Path) -> list[ResultRow]:
     if not path.exists():
         return []
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path} is not JSON ({error}); restore it, or move it away to start afresh"
@@ -98,7 +98,7 @@ def append_result(path: Path, row: ResultRow) -> None:
 
 def _write(path: Path, rows: Sequence[ResultRow]) -> None:
     temporary = path.with_suffix(".tmp")
-    with temporary.open("w") as file:
+    with temporary.open("w", encoding="utf-8") as file:
         json.dump([asdict(each) for each in sorted(rows, key=lambda each: each.key)], file, indent=1)
         file.write("\n")
         file.flush()

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -43,6 +44,11 @@ class WorkerProcess:
 
     def __init__(self, installation: Installation) -> None:
         """Starts the process; it says hello when AndroidWorld is imported."""
+        if sys.platform == "win32":
+            raise DependencyError(
+                "AndroidWorld's tasks run in a process that gets a socket from this one, which Windows does "
+                "not do; use Linux (WSL is one) or macOS"
+            )
         self.installation = installation
         self.socket, theirs = socket.socketpair()
         # AndroidWorld writes files of fixed names into the temporary folder; those of two processes must

@@ -217,7 +217,7 @@ class Emulator:
     def _last_words(self) -> str:
         if self._log_path is None:
             return "; run it by hand to see why"
-        lines = self._log_path.read_text(errors="replace").strip().splitlines()
+        lines = self._log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return f"; its last words in {self._log_path}: {' / '.join(lines[-3:])}"
 
     async def stop(self) -> None:

@@ -75,7 +75,7 @@ class EmulatorConsole:
     def _token(self) -> str:
         path = self._token_path or Path.home() / _TOKEN_FILE
         try:
-            return path.read_text().strip()
+            return path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise DeviceError(
                 f"emulator-{self.port}: the console asks for the token in {path}, which cannot be read "

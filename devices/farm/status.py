@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from gui_agent.errors import ConfigError, DataError
 
 STATUS_FILE: Final = "farm.json"
@@ -55,7 +57,7 @@ def write_status(path: Path, status: FarmStatus) -> None:
         OSError: the file cannot be written.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(status.to_json()) + "\n")
+    unfinished.write_text(json.dumps(status.to_json()) + "\n", encoding="utf-8")
     unfinished.replace(path)
 
 
@@ -73,7 +75,7 @@ def read_status(path: Path) -> FarmStatus:
     """
     file = next((one for one in (path / STATUS_FILE, status_beside(path)) if one.is_file()), path)
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"{file} holds no {STATUS_FILE} and is none ({error.strerror}); give the output folder of a run "
@@ -94,10 +96,4 @@ def read_status(path: Path) -> FarmStatus:
 
 def is_alive(status: FarmStatus) -> bool:
     """Whether the process that wrote a status still runs, on this computer."""
-    try:
-        os.kill(status.pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # somebody else's, but running
-    return True
+    return bool(psutil.pid_exists(status.pid))

@@ -190,7 +190,7 @@ def read_grid(path: Path) -> Grid:
         ConfigError: it is missing or says something that no grid says.
     """
     try:
-        data = parse_yaml(path.read_text())
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: no grid can be read here ({error})") from error
     known = {"recipe", "seeds", "methods", "evaluation"}
@@ -261,14 +261,14 @@ def replace_table(path: Path, table: str) -> None:
         ConfigError: the file has no markers.
     """
     begin, end = "<!-- results: begin -->", "<!-- results: end -->"
-    text = path.read_text() if path.exists() else f"# Results\n\n{begin}\n{end}\n"
+    text = path.read_text(encoding="utf-8") if path.exists() else f"# Results\n\n{begin}\n{end}\n"
     head, found, rest = text.partition(begin)
     _, closed, tail = rest.partition(end)
     if not found or not closed:
         raise ConfigError(
             f"{path} has no {begin} … {end}; add them where the table belongs, or give --table ''"
         )
-    path.write_text(f"{head}{begin}\n{table}{end}{tail}")
+    path.write_text(f"{head}{begin}\n{table}{end}{tail}", encoding="utf-8")
 
 
 def _trained(chain: Chain, grid: Grid, method: Method) -> Stage:

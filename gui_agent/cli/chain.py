@@ -106,7 +106,7 @@ class Chain(Experiment):
             settings["training_data"] = [str(folder) for folder in (self.demonstrations.folder, *live)]
         before = (trained, self.demonstrations, self.held_out)
         stage = self.stage(f"{trained.name}_eval", "eval run", _as_text(settings), after=before)
-        report = json.loads((stage.folder / "eval.json").read_text())
+        report = json.loads((stage.folder / "eval.json").read_text(encoding="utf-8"))
         return Scores(stage=stage, live=report["live"], replay=report["replay"])
 
 

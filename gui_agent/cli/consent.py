@@ -63,6 +63,8 @@ class TerminalConfirm:
 
     async def _line(self) -> str | None:
         """The next line, None at the end of the input or when somebody stops; a thread could not be left."""
+        if sys.platform == "win32":  # whose event loop cannot wait for a console; stopping takes Enter there
+            return await asyncio.to_thread(sys.stdin.readline) or None
         loop = asyncio.get_running_loop()
         ready, stopped = asyncio.Event(), asyncio.ensure_future(self._stopped.wait())
         waiting = asyncio.ensure_future(ready.wait())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 from gui_agent.cli.consent import TerminalConfirm
 from gui_agent.cli.run_view import RunView
+from gui_agent.cli.signals import calls_at_ctrl_c
 from gui_agent.device import StopReason
 from gui_agent.interruption import INTERRUPTED, InterruptibleAgent
 from gui_agent.safety.device import HALTED
@@ -23,31 +22,21 @@ class CtrlC:
         self._agent = agent
         self._asking = asking
         self._view = view
-        self._loop = asyncio.get_running_loop()
-        self._before: dict[signal.Signals, Any] = {}
+        self._caught = ExitStack()
 
     def __enter__(self) -> None:
         """Catch the signals."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.getsignal(number)
-            self._loop.add_signal_handler(number, self._stop)
-            self._before[number] = before
+        self._caught.enter_context(calls_at_ctrl_c(self._stop))
 
     def __exit__(self, *error: object) -> None:
         """Leave the signals as they were."""
-        self._release()
+        self._caught.close()
 
     def _stop(self) -> None:
         self._agent.interrupt()
         self._asking.stop()
         self._view.note("stopping; Ctrl-C again to end at once")
-        self._release()
-
-    def _release(self) -> None:
-        while self._before:
-            number, before = self._before.popitem()
-            self._loop.remove_signal_handler(number)
-            signal.signal(number, before)
+        self._caught.close()
 
 
 def as_interrupted(record: EpisodeRecord) -> EpisodeRecord:

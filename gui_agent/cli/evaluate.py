@@ -174,7 +174,7 @@ class EvalRun:
         if has_horizon(report):
             page = write_horizon_page(self.output_dir / "horizon.html", report, model=self.agent.model)
             report["horizon_page"] = str(page)
-        (self.output_dir / "eval.json").write_text(json.dumps(report, indent=1) + "\n")
+        (self.output_dir / "eval.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         return report
 
     def _compare(self, report: dict[str, Any]) -> None:

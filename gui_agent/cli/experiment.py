@@ -202,7 +202,7 @@ def _record_path(folder: Path) -> Path:
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
     try:
-        record: dict[str, Any] = json.loads(_record_path(folder).read_text())
+        record: dict[str, Any] = json.loads(_record_path(folder).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record
@@ -212,5 +212,5 @@ def _write_record(folder: Path, data: Mapping[str, Any]) -> None:
     path = _record_path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(data) + "\n")
+    temporary.write_text(json.dumps(data) + "\n", encoding="utf-8")
     temporary.replace(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import signal
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
@@ -16,6 +15,7 @@ from devices.phone.adb.served import publish, withdraw
 from devices.phone.display import FULL_HD_DISPLAY, PHONE_DISPLAY, QUICKSTART_DISPLAY, PhoneDisplay
 from devices.phone.suites import phone_suite
 from gui_agent.cli.config import option
+from gui_agent.cli.signals import calls_at_ctrl_c
 from gui_agent.errors import ConfigError
 
 _DISPLAYS: Final = {
@@ -112,9 +112,10 @@ class PhoneServe:
 
     async def _serve(self) -> None:
         stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for ending in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(ending, stopped.set)
+        with calls_at_ctrl_c(stopped.set):
+            await self._serve_until(stopped)
+
+    async def _serve_until(self, stopped: asyncio.Event) -> None:
         async with PhoneFarm(self.settings()) as farm:
             if self.fault_rate:
                 kinds = [fault_named(name) for name in self.faults] or None

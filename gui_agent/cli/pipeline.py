@@ -80,7 +80,7 @@ class Pipeline:
             "wall_s": round(sum(stage.wall_s for stage in stages), 1),
             "stages": {stage.name: {"cpu_s": stage.cpu_s, "wall_s": stage.wall_s} for stage in stages},
         }
-        (self.root / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
+        (self.root / "report.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         report = write_pipeline_report(
             chain, figures, training=self.training, before=before, after=after, beside=beside
         )

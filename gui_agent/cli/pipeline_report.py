@@ -130,7 +130,7 @@ def _summary(figures: dict[str, Any], config: RLConfig) -> str:
 
 def _chosen(recipe: str, training: Mapping[str, Any]) -> dict[str, Any]:
     """What the recipe says, with what went before it."""
-    sections: dict[str, Any] = yaml.safe_load(find_recipe(recipe).read_text())
+    sections: dict[str, Any] = yaml.safe_load(find_recipe(recipe).read_text(encoding="utf-8"))
     sections["train semi-online"] = {**(sections.get("train semi-online") or {}), **training}
     return sections
 
@@ -241,7 +241,9 @@ def _stages(lines: Sequence[dict[str, Any]]) -> list[Series]:
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _scores_table(before: Scores, after: Scores, beside: Scores | None) -> Table:

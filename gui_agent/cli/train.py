@@ -106,7 +106,9 @@ class Grounding(GroundingConfig):
         config = replace(self, model=model)
         report = train_grounding(config, screens, held_out, self.format, show_progress=sys.stdout.isatty())
         summary = asdict(report) | {"model_dir": str(report.model_dir)}
-        (self.output_dir / "grounding.json").write_text(json.dumps(summary, indent=1) + "\n")
+        (self.output_dir / "grounding.json").write_text(
+            json.dumps(summary, indent=1) + "\n", encoding="utf-8"
+        )
         accuracy = "not tested" if report.accuracy is None else f"{report.accuracy:.1%} of held-out questions"
         print(f"pointing: {accuracy}; {report.cpu_s:.0f} CPU-s; model in {report.model_dir}")
         return 0

@@ -93,9 +93,9 @@ class _ImageOnly:
         written = super().save_pretrained(save_directory, **options)  # type: ignore[misc]
         self.image_processor.save_pretrained(save_directory)
         for path in Path(save_directory).glob("*_config.json"):
-            settings = json.loads(path.read_text())
+            settings = json.loads(path.read_text(encoding="utf-8"))
             if settings.pop("processor_class", None) is not None:
-                path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+                path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return written
 
 

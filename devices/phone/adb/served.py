@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import psutil
+
 from gui_agent.errors import DataError
 
 
@@ -75,7 +77,7 @@ def _write(adb_server_port: int, phones: Sequence[ServedPhone]) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump([asdict(one) for one in phones], file)
     unfinished.replace(path)
 
@@ -88,7 +90,7 @@ def served_phones(adb_server_port: int) -> Sequence[ServedPhone]:
     """
     path = list_path(adb_server_port)
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError:
         return ()
     try:
@@ -96,14 +98,4 @@ def served_phones(adb_server_port: int) -> Sequence[ServedPhone]:
     except (json.JSONDecodeError, TypeError) as error:
         names = ", ".join(one.name for one in fields(ServedPhone))
         raise DataError(f"{path} is no list of phones with {names} ({error}); remove it") from error
-    return [one for one in entries if _is_running(one.pid)]
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # somebody else's, but running
-    return True
+    return [one for one in entries if psutil.pid_exists(one.pid)]

@@ -128,7 +128,8 @@ class DebianAdbd(AdbDaemon):
         self._shared = tempfile.TemporaryDirectory(prefix="adbd-")
         shared = Path(self._shared.name)
         shell = shared / "sh"
-        shell.write_text(f"#!{_python()} -IS\n{(_HERE / 'sh.py').read_text()}")
+        script = (_HERE / "sh.py").read_text(encoding="utf-8")
+        shell.write_text(f"#!{_python()} -IS\n{script}", encoding="utf-8")
         shell.chmod(stat.S_IRUSR | stat.S_IXUSR)
         self._shells = await asyncio.start_unix_server(self._shell, shared / "shell", limit=1 << 20)
         with (shared / "log").open("wb") as log:
@@ -147,7 +148,7 @@ class DebianAdbd(AdbDaemon):
         end_s = time.monotonic() + _START_DEADLINE_S
         while not (shared / "adbd").exists():
             if self._process.returncode is not None or time.monotonic() > end_s:
-                words = (shared / "log").read_text(errors="replace")[-2000:]
+                words = (shared / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
                 await self.close()
                 raise DeviceError(
                     f"adbd does not start in its sandbox: {words.strip() or 'it said nothing'}; where user "
