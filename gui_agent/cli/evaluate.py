@@ -136,7 +136,7 @@ class EvalRun:
     def run(self) -> int:
         """Evaluate, print a table and write eval.json."""
         report = run_holding_devices(replace(self, agent=self.agent.placed()).evaluate())
-        _print(report)
+        _print(report, self.output_dir)
         return 0
 
     def dry_run(self) -> int:
@@ -357,7 +357,7 @@ def _live_json(score: LiveScore) -> dict[str, Any]:
     return {"success": interval["value"], **bounds, **data}
 
 
-def _print(report: dict[str, Any]) -> None:
+def _print(report: dict[str, Any], output_dir: Path) -> None:
     console = Console()
     if live := report.get("live"):
         table = Table("template", "success", "progress", "episodes", "unscored", "steps", title=live["suite"])
@@ -369,7 +369,8 @@ def _print(report: dict[str, Any]) -> None:
         bounds = f"{_percent(live['success_low'])} to {_percent(live['success_high'])}"
         console.print(
             f"success {_percent(live['success'])} (95 % interval {bounds}) of {live['scored']} episodes, "
-            f"{live['unscored']} unscored, {live['claimed_but_failed']} claimed success and failed"
+            f"{live['unscored']} unscored, {live['claimed_but_failed']} claimed success and failed",
+            soft_wrap=True,
         )
         _print_responses(console, live["responses"])
     if replay := report.get("replay"):
@@ -388,7 +389,8 @@ def _print(report: dict[str, Any]) -> None:
     print_oracles(console, report)
     if page := report.get("horizon_page"):
         console.print(f"curves in {page}", markup=False, soft_wrap=True)
-    console.print(f"{report['cpu_s']:.1f} CPU-s, {report['wall_s']:.1f} s")
+    times = f"{report['cpu_s']:.1f} CPU-s, {report['wall_s']:.1f} s"
+    console.print(f"{times}; figures in {output_dir / 'eval.json'}", markup=False, soft_wrap=True)
 
 
 def _print_responses(console: Console, counts: dict[str, Any]) -> None:

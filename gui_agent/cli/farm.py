@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from devices.farm.status import FarmStatus, is_alive, read_status
 from gui_agent.cli.config import option
+from gui_agent.cli.option_tables import list_console
 from gui_agent.errors import ConfigError
 
 _NUM_EVENTS: Final = 8
@@ -61,7 +62,7 @@ class FarmStatusCommand:
         if self.json:
             print(json.dumps(status.to_json() | {"is_alive": is_alive(status)}))
             return 0
-        console = Console()
+        console = list_console()
         if not console.is_terminal:
             console.print(status_table(status))
             return 0
@@ -77,7 +78,8 @@ def status_table(status: FarmStatus) -> RenderableType:
     """The devices as a table, the newest events below."""
     table = Table(title=_headline(status), title_justify="left", title_style="bold")
     for name in ("device", "state", "for", "leases", "episodes", "faults", "again", "rested", "look", "act"):
-        table.add_column(name, justify="left" if name in ("device", "state", "faults") else "right")
+        justify: JustifyMethod = "left" if name in ("device", "state", "faults") else "right"
+        table.add_column(name, justify=justify, no_wrap=name == "device", overflow="fold")
     for device in status.devices:
         table.add_row(*_cells(device))
     parts: list[RenderableType] = [table]
