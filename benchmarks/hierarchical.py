@@ -44,7 +44,7 @@ def build_joint(folder: Path, setting: Setting) -> None:
     config = SFTConfig(
         model=str(folder / "random"), data=folder / "experts", output_dir=folder / "joint_sft", device="cpu",
         agent=AgentKind.HIERARCHICAL, format=setting.format, learning_rate=3e-3,
-        max_steps=2 * setting.warm_start_steps, num_train_epochs=100, rows_per_step=8, save_steps=0,
+        max_steps=2 * setting.warm_start_steps, rows_per_step=8, save_steps=0,
         logging_steps=1000, seed=setting.seed, lora_rank=0,
     )  # fmt: skip
     train_sft(config).model_dir.rename(folder / "joint_model")

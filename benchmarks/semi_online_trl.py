@@ -50,7 +50,9 @@ from trainers.semi_online import replay_groups, replay_tasks
 from trainers.semi_online_config import SemiOnlineConfig
 from trainers.training import Training
 
-HOW_TO_GET_TRL = "TRL is missing; in an environment of its own: pip install trl==1.16.0 datasets"
+HOW_TO_GET_TRL = (
+    "TRL is missing; in an environment of its own: pip install trl==1.16.0 datasets transformers==5.17.0"
+)
 
 
 def measure_ours(folder: Path, setting: Setting, output_dir: Path) -> Probe:

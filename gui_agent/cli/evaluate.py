@@ -399,6 +399,7 @@ def _print_responses(console: Console, counts: dict[str, Any]) -> None:
             f"{counts['unparsed']} of {counts['decisions']} responses could not be read as an action, "
             f"{counts['cut_off']} were cut off at max_completion_length; the first: {counts['first_reason']}",
             markup=False,
+            soft_wrap=True,
         )
 
 
