@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -104,7 +103,7 @@ class Grounding(GroundingConfig):
         )
         model = self.model or str(self._build(suite, screens))
         config = replace(self, model=model)
-        report = train_grounding(config, screens, held_out, self.format, show_progress=sys.stdout.isatty())
+        report = train_grounding(config, screens, held_out, self.format)
         summary = asdict(report) | {"model_dir": str(report.model_dir)}
         (self.output_dir / "grounding.json").write_text(
             json.dumps(summary, indent=1) + "\n", encoding="utf-8"

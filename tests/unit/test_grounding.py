@@ -86,12 +86,17 @@ def short(model: Path, output_dir: Path, **settings: Any) -> GroundingConfig:
 
 
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl"])
-def test_every_stage_lowers_its_loss_and_the_result_loads(tmp_path: Path, family: Family) -> None:
+def test_every_stage_lowers_its_loss_and_the_result_loads(
+    tmp_path: Path, family: Family, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = short(tiny(tmp_path / "tiny", family), tmp_path / "run")
 
-    report = train_grounding(config, screens(12, 0), screens(4, 1), FORMAT_NAME, show_progress=False)
+    report = train_grounding(config, screens(12, 0), screens(4, 1), FORMAT_NAME)
 
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == len(lines) - 1
+    assert told[0].startswith("grounding, vision 3 of 12: loss ")
     for stage in ("vision", "noun", "lookup", "answer"):
         losses = [line["loss"] for line in lines if line["stage"] == stage]
         assert losses[-1] < losses[0], stage

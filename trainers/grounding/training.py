@@ -8,6 +8,7 @@ weights learns nothing from these within minutes, so it goes through dense stage
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -75,7 +76,7 @@ def train_grounding(
         held_out: to test on.
         format_name: prompt format in which the agent will be asked, options included; `compact` for tiny
             models.
-        show_progress: draw a progress bar.
+        show_progress: draw a progress bar on a terminal, elsewhere a line for every one of metrics.
 
     Raises:
         ConfigError: a setting is impossible, or does not fit the model or the prompt format.
@@ -97,8 +98,10 @@ def train_grounding(
     accuracy = None
     with closing(MetricsLog(config.output_dir / "metrics.jsonl")) as metrics:
         metrics.truncate(0)
-        trainer = _Trainer(config, model, screens, held_out, prompt_format, metrics)
-        with Progress(disable=not show_progress, transient=True) as progress:
+        drawn = show_progress and sys.stdout.isatty()
+        told = show_progress and not drawn
+        trainer = _Trainer(config, model, screens, held_out, prompt_format, metrics, told=told)
+        with Progress(disable=not drawn, transient=True) as progress:
             trainer.run(progress)
         model.network.save_pretrained(folder)
         model.processor.save_pretrained(folder)
@@ -176,6 +179,8 @@ class _Trainer:
         held_out: Sequence[LabelledScreen],
         prompt_format: PromptFormat,
         metrics: MetricsLog,
+        *,
+        told: bool,
     ) -> None:
         if not screens:
             raise DataError("no labelled screens to learn from; draw some first")
@@ -188,6 +193,7 @@ class _Trainer:
         self._rng = random.Random(f"grounding/{config.seed}")
         self._order: list[int] = []
         self._metrics = metrics
+        self._told = told
 
     def run(self, progress: Progress) -> None:
         """All stages."""
@@ -302,6 +308,8 @@ class _Trainer:
                 line = {"stage": name, "step": step, "loss": result.loss.item(), "grad_norm": norm.item()}
                 line |= {f"train/{key}": round(value, 4) for key, value in result.hits.items()}
                 line |= self._held_out_hits(loss_of, num_screens)
+                if self._told:
+                    print(f"grounding, {name} {step} of {num_steps}: loss {line['loss']:.4g}", flush=True)
                 self._metrics.append(
                     {**line, "learning_rate": rate, "time/cpu_s": round(time.process_time() - started, 2)}
                 )
