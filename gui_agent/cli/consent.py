@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import termios
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
@@ -13,6 +12,11 @@ from typing import Final
 from gui_agent.actions import action_to_dict
 from gui_agent.cli.run_view import printable
 from gui_agent.safety.verdict import Consent, Question
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import termios
 
 _ANSWERS: Final = {
     "y": Consent.YES,
@@ -50,8 +54,7 @@ class TerminalConfirm:
         """The person's answer; the end of the input is a stop."""
         with self._paused():
             _say(question_text(question))
-            # What was typed before the question could be read is no answer to it.
-            termios.tcflush(sys.stdin, termios.TCIFLUSH)
+            _forget_what_was_typed()
             while not self._stopped.is_set():
                 _say("  [y]es, [n]o, [s]top? ", end="")
                 line = await self._line()
@@ -92,6 +95,15 @@ def question_text(question: Question) -> str:
     return (
         f"The agent {does}: {deed}{hit}\n  why: {printable(verdict.rule)}: {printable(verdict.why)}\n{asks}"
     )
+
+
+def _forget_what_was_typed() -> None:
+    """What was typed before the question could be read is no answer to it."""
+    if sys.platform == "win32":
+        while msvcrt.kbhit():
+            msvcrt.getwch()
+    else:
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 def _say(text: str, *, end: str = "\n") -> None:
