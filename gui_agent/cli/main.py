@@ -73,8 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = _one_line
-    # Names that transformers 6 drops; older versions of it, and peft, know no other.
-    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing", FutureWarning)
     if not sys.stderr.isatty():  # in a log file, bars of loading and saving are noise
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:

@@ -204,7 +204,8 @@ def _load(
         )
     model.to(placement.device)
     if gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with _old_names_unmentioned():
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     peft_model = None
     if lora is not None:
         with _old_names_unmentioned():
@@ -273,9 +274,9 @@ def load_adapter(
 
 @contextmanager
 def _old_names_unmentioned() -> Iterator[None]:
-    """peft asks transformers for a property by its old name; nobody who reads of it here can change that."""
+    """peft, and older transformers, know no other names; nobody who reads of them here can change that."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing", FutureWarning)
         yield
 
 

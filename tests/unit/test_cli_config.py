@@ -414,13 +414,3 @@ def test_a_warning_is_one_line_that_begins_with_the_program(
     library = warnings.formatwarning("old", UserWarning, pytest.__file__, 7, None)
     assert library == f"{pytest.__file__}:7: UserWarning: old\n"
     capsys.readouterr()
-
-
-def test_nobody_is_told_of_names_that_only_libraries_can_change(
-    recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
-    assert main.main(["--version"]) == ExitCode.OK
-    warnings.warn("`is_gradient_checkpointing` is deprecated", FutureWarning, stacklevel=1)
-    warnings.warn("something else is deprecated", FutureWarning, stacklevel=1)
-    assert [str(warning.message) for warning in recwarn] == ["something else is deprecated"]

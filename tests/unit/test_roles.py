@@ -82,7 +82,7 @@ def both(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_loading_adapters_warns_of_nothing(base: Path, both: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load_model(base, lora=LoraSettings(rank=2), adapters=ROLE_ADAPTERS)
+        load_model(base, lora=LoraSettings(rank=2), adapters=ROLE_ADAPTERS, gradient_checkpointing=True)
         load_model(both)
 
 
