@@ -46,6 +46,7 @@ _LEAST_CAPTURE_S: Final = 3.0
 _NAVIGATING: Final = (
     *("Execution context was destroyed", "Cannot find context", "navigat"),
     *("Not attached to an active page", "uniqueContextId not found", "No frame with given id"),
+    "Unable to capture screenshot",  # the next document has drawn nothing yet
 )
 
 
