@@ -85,7 +85,7 @@ class ModelSettings:
             ) from error
         if not isinstance(found, dict):
             raise ConfigError(f'{path} holds {found!r}; expected an object such as {{"format": "ui_s1"}}')
-        return cls._of(found, str(path))
+        return cls.told(found, str(path))
 
     def write(self, folder: Path) -> None:
         """Leave the file beside the weights."""
@@ -98,7 +98,12 @@ class ModelSettings:
         return {name: value for name, value in said.items() if value not in (None, "")}
 
     @classmethod
-    def _of(cls, found: Mapping[str, Any], where: str) -> Self:
+    def told(cls, found: Mapping[str, Any], where: str) -> Self:
+        """What a JSON object says, such as the file or a server's answer; `where` names it in errors.
+
+        Raises:
+            ConfigError: a value is of the wrong kind.
+        """
         agent = found.get("agent")
         if agent is not None and agent not in tuple(AgentKind):
             raise ConfigError(_wrong(where, "agent", agent, " or ".join(AgentKind)))

@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from gui_agent.agent_spec import AgentFor, AgentKind, AgentSpec
-from gui_agent.cli.model_defaults import warn_of_other_ways
+from gui_agent.cli.model_defaults import Trained, warn_of_other_ways
 from gui_agent.device import DeviceFactory
 from gui_agent.errors import ConfigError
+from gui_agent.model_settings import ModelSettings
 from gui_agent.policies.batcher import LockStep
 from gui_agent.policies.by_role import PolicyByRole
 from gui_agent.policies.opening import PolicySource, open_source
@@ -105,11 +106,12 @@ class AgentOptions:
                 f"{self.model} holds the adapters of a planner and an actor, of which a flat agent would use "
                 "one; say --agent hierarchical"
             )
-        sources = (self.source, self.planner_source or self.source)
-        for source in sources:
+        actor, planner = self.source, self.planner_source or self.source
+        for source in (actor, planner):
             source.check()
-        acts, plans = ("" if source.endpoint else source.model for source in sources)
-        warn_of_other_ways(self.spec, actor=acts, planner=plans)
+        warn_of_other_ways(
+            self.spec, actor=Trained.before_opening(actor), planner=Trained.before_opening(planner)
+        )
 
     def placed(self) -> AgentOptions:
         """The same options, with the device and dtype that a local model gets on this computer.
@@ -185,18 +187,29 @@ async def open_policy(options: AgentOptions, *, lock_step: bool = False) -> Asyn
         ConfigError: a model cannot be loaded, or has a planner where a flat agent is asked for.
     """
     options.require_model()
-    shared = LockStep()
+    shared, source, planner_source = LockStep(), options.source, options.planner_source
     async with AsyncExitStack() as opened:
-        actor = await opened.enter_async_context(
-            open_source(options.source, deterministic=lock_step, lock_step=shared)
+        actor = planner = await opened.enter_async_context(
+            open_source(source, deterministic=lock_step, lock_step=shared)
         )
-        if options.planner_source is None:
-            yield actor
-            return
-        planner = await opened.enter_async_context(
-            open_source(options.planner_source, deterministic=lock_step, lock_step=shared)
+        if planner_source is not None:
+            planner = await opened.enter_async_context(
+                open_source(planner_source, deterministic=lock_step, lock_step=shared)
+            )
+        warn_of_other_ways(
+            options.spec,
+            actor=_told_by(actor, source),
+            planner=_told_by(planner, planner_source or source),
         )
-        yield PolicyByRole(actor=actor, planner=planner)
+        yield actor if planner_source is None else PolicyByRole(actor=actor, planner=planner)
+
+
+def _told_by(policy: Policy, source: PolicySource) -> Trained:
+    """What a server says of its model, which was connected to; a folder has been asked before."""
+    from gui_agent.policies.openai_http import OpenAIPolicy
+
+    told = policy.trained if isinstance(policy, OpenAIPolicy) else ModelSettings()
+    return Trained(name=f"{source.model} of {source.endpoint}", settings=told)
 
 
 def lock_step_devices(factory: DeviceFactory, policy: Policy) -> DeviceFactory:

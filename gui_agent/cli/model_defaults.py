@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.cli.recipes import Setting, Settings
@@ -18,6 +19,9 @@ from gui_agent.cli.schema import OptionPath, Schema, schema_of
 from gui_agent.errors import ConfigError
 from gui_agent.formats.registry import get_format, get_planner_format
 from gui_agent.model_settings import ModelSettings
+
+if TYPE_CHECKING:  # it brings what talks to servers, which --help does without
+    from gui_agent.policies.opening import PolicySource
 
 QUICKSTART_MODEL: Final = "runs/quickstart/semi_online/model"
 """`default_model` of commands that take it where none is named."""
@@ -48,7 +52,25 @@ def with_model_defaults(settings: Settings, cls: type) -> Settings:
     return settings
 
 
-def warn_of_other_ways(asked: AgentSpec, *, actor: str, planner: str) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A model and how it is to be asked, as far as it says."""
+
+    name: str
+    settings: ModelSettings
+
+    @classmethod
+    def before_opening(cls, source: PolicySource) -> Trained:
+        """What a folder says; a server is asked when it is connected to.
+
+        Raises:
+            ConfigError: what is said cannot be read.
+        """
+        said = None if source.endpoint else _said_by(source.model)
+        return cls(name=source.model, settings=said or ModelSettings())
+
+
+def warn_of_other_ways(asked: AgentSpec, *, actor: Trained, planner: Trained) -> None:
     """Warn where a model is asked otherwise than it was trained to be.
 
     Its answers can then not be read, or are worse for no reason that a figure shows. Nothing is said of
@@ -56,8 +78,8 @@ def warn_of_other_ways(asked: AgentSpec, *, actor: str, planner: str) -> None:
 
     Args:
         asked: the agent that is set.
-        actor: the model that acts; empty where it is behind an endpoint.
-        planner: the model that plans, likewise; without effect for a flat agent.
+        actor: the model that acts.
+        planner: the model that plans; without effect for a flat agent.
     """
     for words in _other_ways(asked, actor, planner):
         warnings.warn(words, stacklevel=2)
@@ -119,23 +141,23 @@ def _require_known(name: str, value: str, model: str) -> None:
         raise ConfigError(f"{model} was trained in {value!r}, and {error}; choose with --{flag}") from error
 
 
-def _other_ways(asked: AgentSpec, actor: str, planner: str) -> Iterator[str]:
-    acts, plans = _said_by(actor) or ModelSettings(), _said_by(planner) or ModelSettings()
+def _other_ways(asked: AgentSpec, actor: Trained, planner: Trained) -> Iterator[str]:
+    acts, plans = actor.settings, planner.settings
     if acts.format and not _same("format", acts.format, asked.format):
-        yield _words(actor, f"in the prompt format {acts.format!r}", f"in {asked.format!r}", "--format")
+        yield _words(actor.name, f"in the prompt format {acts.format!r}", f"in {asked.format!r}", "--format")
     if asked.kind is AgentKind.FLAT:
         if acts.agent is AgentKind.HIERARCHICAL:
-            yield _words(actor, "as a hierarchical agent", "as a flat one", "--agent hierarchical")
+            yield _words(actor.name, "as a hierarchical agent", "as a flat one", "--agent hierarchical")
         return
     if plans.agent is AgentKind.FLAT:
-        yield _words(planner, "as a flat agent", "to plan, as a hierarchical one", "--agent flat")
+        yield _words(planner.name, "as a flat agent", "to plan, as a hierarchical one", "--agent flat")
     dialect = asked.planner_dialect
     if plans.planner_format and not _same("planner_format", plans.planner_format, dialect):
         trained = f"in the planner format {plans.planner_format!r}"
-        yield _words(planner, trained, f"in {dialect!r}", "--planner-format")
+        yield _words(planner.name, trained, f"in {dialect!r}", "--planner-format")
     if acts.actor_history not in (None, asked.actor_history):
         trained = f"with actor_history={acts.actor_history}"
-        yield _words(actor, trained, f"with actor_history={asked.actor_history}", "--actor-history")
+        yield _words(actor.name, trained, f"with actor_history={asked.actor_history}", "--actor-history")
 
 
 def _words(model: str, trained: str, asked: str, flag: str) -> str:

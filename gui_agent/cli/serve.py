@@ -99,7 +99,7 @@ class Serve:
         from gui_agent.policies.transformers_placement import place
 
         trained, placement = ModelSettings.read(self.model), place(self.device, self.dtype)
-        app = create_app(self.load_policy(), models=self.served_names(), api_key=api_key)
+        app = create_app(self.load_policy(), models=self.served_names(), api_key=api_key, trained=trained)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"serving {', '.join(self.served_names())} on http://{shown}:{port}/v1", flush=True)

@@ -19,7 +19,7 @@ from gui_agent.agent_spec import AgentSpec
 from gui_agent.cli.agents import lock_step_devices
 from gui_agent.cli.devices import answer_at_once, check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
-from gui_agent.cli.model_defaults import warn_of_other_ways
+from gui_agent.cli.model_defaults import Trained, warn_of_other_ways
 from gui_agent.cli.sigterm import run_holding_devices
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Task, TaskSource
@@ -330,8 +330,9 @@ def _check_start(config: SFTConfig | RLConfig) -> None:
     )
     for partner in (actor, planner):
         partner.check()
-    acts, plans = ("" if each.endpoint else each.model for each in (actor, planner))
-    warn_of_other_ways(config.agent_spec, actor=acts, planner=plans)
+    warn_of_other_ways(
+        config.agent_spec, actor=Trained.before_opening(actor), planner=Trained.before_opening(planner)
+    )
 
 
 def _check_folders(config: SFTConfig | SemiOnlineConfig, data: Path) -> None:

@@ -21,6 +21,7 @@ import httpx
 from gui_agent.addresses import is_loopback
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.errors import ConfigError, PolicyError
+from gui_agent.model_settings import ModelSettings
 from gui_agent.policies.checkpoint_folder import stated_image_budget
 from gui_agent.policies.openai_protocol import Dialect, messages_of
 from gui_agent.policy import (
@@ -121,6 +122,7 @@ class OpenAIPolicy:
         self._model = endpoint.model
         self._image_budget = image_budget
         self._resizes = False
+        self._trained = ModelSettings()
         self._version = version
         self._client = _client(endpoint, transport)
 
@@ -177,6 +179,7 @@ class OpenAIPolicy:
         if image_budget is None:
             self._image_budget = _told_budget(model, self._endpoint.dialect) or self._image_budget
         self._version = int(model.get("policy_version", self._version))
+        self._trained = ModelSettings.told(model.get("trained_as") or {}, f"{self._endpoint.base_url}/models")
 
     def _limit_pictures(self, max_pixels: int) -> None:
         if not max_pixels:
@@ -194,6 +197,11 @@ class OpenAIPolicy:
     def version(self) -> int:
         """Number of updates of the served weights, as far as the server tells."""
         return self._version
+
+    @property
+    def trained(self) -> ModelSettings:
+        """How the served model is to be asked, as far as the server tells."""
+        return self._trained
 
     @property
     def image_budget(self) -> ImageBudget:

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gui_agent.errors import GuiAgentError, ImageDecodeError
+from gui_agent.model_settings import ModelSettings
 from gui_agent.policies.openai_protocol import (
     SEED_BITS,
     RequestError,
@@ -89,6 +90,7 @@ def create_app(
     models: Sequence[str],
     api_key: str | None = None,
     limits: ServerLimits | None = None,
+    trained: ModelSettings | None = None,
 ) -> Starlette:
     """The application that serves `policy`.
 
@@ -98,8 +100,15 @@ def create_app(
         models: names that a request may ask for.
         api_key: if given, what requests must bring as bearer token.
         limits: bounds of one request.
+        trained: how the models are to be asked, as clients are told.
     """
-    server = _Server(policy=policy, models=tuple(models), api_key=api_key, limits=limits or ServerLimits())
+    server = _Server(
+        policy=policy,
+        models=tuple(models),
+        api_key=api_key,
+        limits=limits or ServerLimits(),
+        trained=trained or ModelSettings(),
+    )
     return Starlette(
         routes=[
             Route("/v1/chat/completions", server.chat_completions, methods=["POST"]),
@@ -111,12 +120,19 @@ def create_app(
 
 class _Server:
     def __init__(
-        self, *, policy: Policy, models: tuple[str, ...], api_key: str | None, limits: ServerLimits
+        self,
+        *,
+        policy: Policy,
+        models: tuple[str, ...],
+        api_key: str | None,
+        limits: ServerLimits,
+        trained: ModelSettings,
     ) -> None:
         self._policy = policy
         self._models = models
         self._api_key = api_key
         self._limits = limits
+        self._trained = trained
         self._numbers = itertools.count()
 
     async def health(self, _: Request) -> Response:
@@ -130,6 +146,7 @@ class _Server:
             "owned_by": "gui-agent",
             "image_budget": asdict(self._policy.image_budget),
             "policy_version": self._policy.version,
+            "trained_as": self._trained.decided(),
         }
         return JSONResponse({"object": "list", "data": [{"id": name, **shared} for name in self._models]})
 

@@ -13,7 +13,7 @@ import pytest
 
 from gui_agent.agent_spec import AgentKind, AgentSpec
 from gui_agent.cli.main import main
-from gui_agent.cli.model_defaults import warn_of_other_ways
+from gui_agent.cli.model_defaults import Trained, warn_of_other_ways
 from gui_agent.errors import ConfigError
 from gui_agent.model_settings import ModelSettings
 from gui_agent.policies.opening import PolicySource
@@ -40,7 +40,8 @@ def model_that_says(settings: ModelSettings, folder: Path) -> str:
 def said_of(asked: AgentSpec, *, actor: str, planner: str) -> list[str]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_other_ways(asked, actor=actor, planner=planner)
+        acts, plans = (Trained.before_opening(PolicySource(model=model)) for model in (actor, planner))
+        warn_of_other_ways(asked, actor=acts, planner=plans)
     return [str(warning.message) for warning in caught]
 
 
