@@ -20,7 +20,7 @@ from gui_agent.agent import Agent
 from gui_agent.cli.agents import AgentOptions, agents_for, lock_step_devices, open_policy
 from gui_agent.cli.devices import check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
-from gui_agent.cli.sigterm import run_holding_devices
+from gui_agent.cli.signals import run_holding_devices
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import Device, DeviceFactory, StopReason, Task, TaskSource
 from gui_agent.errors import ConfigError, DeviceError

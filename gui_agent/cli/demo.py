@@ -16,7 +16,7 @@ from gui_agent.cli.devices import one_device
 from gui_agent.cli.errands import check_who_acts, device_for, guarding, is_real, named_task, world_of
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.model_defaults import QUICKSTART_MODEL
-from gui_agent.cli.sigterm import run_holding_devices
+from gui_agent.cli.signals import run_holding_devices
 from gui_agent.demo.asking import ListenedPolicy
 from gui_agent.demo.clients import Clients
 from gui_agent.demo.commands import Mode

@@ -11,7 +11,7 @@ from devices.android.connection import AdbConnection
 from devices.android.preflight import CheckResult, CheckStatus, Preflight
 from devices.android.server import AdbServer, remedy_of
 from gui_agent.cli.config import option
-from gui_agent.cli.sigterm import run_holding_devices
+from gui_agent.cli.signals import run_holding_devices
 from gui_agent.errors import ConfigError, DeviceError
 
 

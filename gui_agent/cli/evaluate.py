@@ -28,7 +28,7 @@ from gui_agent.cli.evaluate_replay import Play, ReplayEvaluation, effect_of_subg
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.horizon_report import has_horizon, print_horizon, write_horizon_page
 from gui_agent.cli.oracle_report import print_errors, print_oracles
-from gui_agent.cli.sigterm import run_holding_devices
+from gui_agent.cli.signals import run_holding_devices
 from gui_agent.cli.stopwatch import Stopwatch
 from gui_agent.device import DeviceFactory, Task, TaskSource
 from gui_agent.errors import ConfigError, DataError

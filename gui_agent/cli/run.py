@@ -30,7 +30,7 @@ from gui_agent.cli.folders import make_folder
 from gui_agent.cli.model_defaults import QUICKSTART_MODEL
 from gui_agent.cli.run_end import run_exit, said_in_json, said_in_words
 from gui_agent.cli.run_view import Heading, RunView, printable, view_for
-from gui_agent.cli.sigterm import run_holding_devices
+from gui_agent.cli.signals import run_holding_devices
 from gui_agent.device import StopReason, Task, TaskSource
 from gui_agent.errors import ConfigError
 from gui_agent.interruption import INTERRUPTED, InterruptibleAgent

@@ -20,7 +20,7 @@ from gui_agent.cli.agents import lock_step_devices
 from gui_agent.cli.devices import answer_at_once, check_devices, default_devices, open_devices
 from gui_agent.cli.folders import make_folder
 from gui_agent.cli.model_defaults import Trained, warn_of_other_ways
-from gui_agent.cli.sigterm import run_holding_devices
+from gui_agent.cli.signals import run_holding_devices
 from gui_agent.coordinates import ScreenGeometry
 from gui_agent.device import Task, TaskSource
 from gui_agent.errors import ConfigError
