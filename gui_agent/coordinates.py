@@ -40,7 +40,8 @@ class ScreenGeometry:
         """The geometry of a screen under a model family's image budget.
 
         Raises:
-            ConfigError: the budget leaves the shorter side less than one token.
+            ConfigError: the budget leaves the shorter side less than one token, or has no room for the
+                smallest picture in this shape.
             ValueError: a side is not positive or the sides differ by more than 200 times.
         """
         if min(width_px, height_px) ** 2 * budget.max_pixels < budget.factor**2 * width_px * height_px:
@@ -56,6 +57,12 @@ class ScreenGeometry:
             min_pixels=budget.min_pixels,
             max_pixels=budget.max_pixels,
         )
+        if resized_width_px * resized_height_px > budget.max_pixels:  # enlarging rounds up
+            raise ConfigError(
+                f"a screen of {width_px}x{height_px} pixels is enlarged to {resized_width_px}x"
+                f"{resized_height_px}, the smallest picture of its shape, which is more than "
+                f"{budget.max_pixels} pixels; raise image_max_pixels"
+            )
         return cls(
             width_px=width_px,
             height_px=height_px,
