@@ -1,11 +1,17 @@
-"""Fixtures shared by all tests: tiny models, built once."""
+"""Fixtures shared by all tests: tiny models, built once, and an application behind an address."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
+from starlette.applications import Starlette
 
 # Tiny matrices gain nothing from threads, and threads that spin slow every other process down.
 for _name, _value in {
@@ -62,3 +68,21 @@ def tiny_model_dir(request: pytest.FixtureRequest) -> Path:
     name = "tiny_model_dir_qwen3" if request.param == "qwen3_vl" else "tiny_model_dir_qwen2_5"
     folder: Path = request.getfixturevalue(name)
     return folder
+
+
+@asynccontextmanager
+async def _served(app: Starlette) -> AsyncIterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+        running = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        finally:
+            server.should_exit = True
+            await running
+
+
+@pytest.fixture
+def served() -> Callable[[Starlette], AbstractAsyncContextManager[str]]:
+    """Serves an application in this loop, and says at which address."""
+    return _served

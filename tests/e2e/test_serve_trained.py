@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import warnings
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
+from starlette.applications import Starlette
 
 from gui_agent.agent_spec import AgentKind
 from gui_agent.cli.agents import AgentOptions, open_policy
@@ -21,6 +19,8 @@ from gui_agent.model_settings import ModelSettings
 from gui_agent.policies.openai_http import Endpoint, OpenAIPolicy
 from gui_agent.policies.server import create_app
 from gui_agent.policy import Completion, ImageBudget, Prompt
+
+Served = Callable[[Starlette], AbstractAsyncContextManager[str]]
 
 TRAINED = ModelSettings(
     agent=AgentKind.HIERARCHICAL, format="compact:snap_px=8", planner_format="compact", actor_history=-1
@@ -37,22 +37,9 @@ class Unasked:
         raise AssertionError("nobody asks")
 
 
-@asynccontextmanager
-async def served() -> AsyncIterator[str]:
-    """The address of a server with a planner and an actor."""
+async def test_who_asks_otherwise_than_a_served_model_was_trained_is_warned(served: Served) -> None:
     app = create_app(Unasked(), models=("planner", "actor"), trained=TRAINED)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-        finally:
-            server.should_exit = True
-            await running
-
-
-async def test_who_asks_otherwise_than_a_served_model_was_trained_is_warned() -> None:
-    async with served() as address:
+    async with served(app) as address:
         asked = AgentOptions(
             kind=AgentKind.HIERARCHICAL, endpoint=address, model="actor", planner=f"{address}#planner",
             format=TRAINED.format,

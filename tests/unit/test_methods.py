@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-import uvicorn
 from PIL import Image
+from starlette.applications import Starlette
 
 from gui_agent.agent_spec import AgentKind
 from gui_agent.errors import ConfigError
@@ -97,23 +95,10 @@ class Critic:
         ]  # fmt: skip
 
 
-@asynccontextmanager
-async def served() -> AsyncIterator[str]:
-    """The address of a server with the critic."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(Critic(), models=["critic"]), log_level="error", lifespan="off")
-    )
-    running = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-    finally:
-        server.should_exit = True
-        await running
-
-
-async def test_a_served_model_judges() -> None:
-    async with served() as address:
+async def test_a_served_model_judges(
+    served: Callable[[Starlette], AbstractAsyncContextManager[str]],
+) -> None:
+    async with served(create_app(Critic(), models=["critic"])) as address:
         options = ForesightOptions(judge=JudgeName.VLM, judge_endpoint=address, lambda_judge=0.5)
         async with open_judge(options) as judge:
             assert judge is not None
